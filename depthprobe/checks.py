@@ -1,0 +1,41 @@
+"""The checks at public doors, and the one error sentence: "Expected `x` to be ..., but got ..."."""
+
+from collections.abc import Collection
+from typing import Any
+
+
+def check_shapes(**named: tuple[Any, str]) -> dict[str, int]:
+    """Check array shapes against named axes, e.g. `check_shapes(image=(image, "b 3 h w"), depth=(depth, "b 1 h w"))`.
+
+    A letter (or word) is one size, equal across all arguments; a number is that size.
+
+    Returns:
+        The size of every named axis.
+
+    Raises:
+        ValueError: naming the argument, the expected shape and the shape it has.
+    """
+    sizes: dict[str, int] = {}
+    for name, (array, spec) in named.items():
+        shape, axes = tuple(array.shape), spec.split()
+        if len(axes) != len(shape):
+            raise ValueError(f"Expected `{name}` to have shape ({spec}), but got {shape}.")
+        for axis, size in zip(axes, shape, strict=True):
+            want = int(axis) if axis.isdigit() else sizes.setdefault(axis, size)
+            if size != want:
+                raise ValueError(f"Expected `{name}` to have shape ({spec}) with {axis}={want}, but got {shape}.")
+    return sizes
+
+
+def check_one_of(name: str, value: object, known: Collection[object]) -> None:
+    """Raise ValueError unless `value` is in `known`, listing what is known."""
+    if value not in known:
+        raise ValueError(f"Expected `{name}` to be one of {sorted(map(str, known))}, but got {value!r}.")
+
+
+def check_range(name: str, value: float, low: float, high: float, *, open_low: bool = False) -> None:
+    """Raise ValueError unless low <= value <= high (low < value with `open_low`); NaN is refused."""
+    ok = (low < value if open_low else low <= value) and value <= high
+    if not ok:
+        bracket = "(" if open_low else "["
+        raise ValueError(f"Expected `{name}` to be in {bracket}{low:g}, {high:g}], but got {value!r}.")
