@@ -5,14 +5,18 @@ imports torch, and everything downstream needs only this module and the table.
 """
 
 import dataclasses
+import errno
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 SCHEMA_VERSION = 1
 MEASURED = ["sample", "layer", "factor", "level", "factor2", "level2", "metric", "value"]
@@ -25,6 +29,8 @@ KEY = [c for c in COLUMNS if c not in ("group", "family", "value", "unit", "bett
 FAMILIES = ("cnn", "transformer", "hybrid", "oracle")
 BETTER = ("lower", "higher", "none")
 _FLOAT, _INT = ("level", "level2", "value"), ("seed",)
+_ARROW = pa.schema([(c, pa.float64() if c in _FLOAT else pa.int64() if c in _INT else pa.string()) for c in COLUMNS])
+_NOTE = b"depthprobe"
 
 
 def rows(
@@ -72,8 +78,11 @@ def validate(table: pd.DataFrame) -> pd.DataFrame:
     for column, known in (("family", FAMILIES), ("better", BETTER)):
         if unknown := set(table[column].unique()) - set(known):
             raise ValueError(f"Expected `{column}` to be one of {list(known)}, but got {sorted(map(str, unknown))}.")
-    if np.isinf(table["value"].to_numpy(float)).any():
-        raise ValueError("Expected finite or NaN `value`, but got infinity; NaN is the mark for undefined.")
+    if (infinite := np.isinf(table["value"].to_numpy(float))).any():
+        first = table[infinite].iloc[0][["model", "sample", "metric"]].to_dict()
+        raise ValueError(
+            f"Expected finite or NaN `value`, but got infinity for {first}; NaN is the mark for undefined."
+        )
     if (twice := table.duplicated(KEY)).any():
         first = table[twice].iloc[0][KEY].to_dict()
         raise ValueError(f"Expected one row per key, but got {int(twice.sum())} repeated, e.g. {first}.")
@@ -94,28 +103,76 @@ def ordered(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(KEY, kind="stable", na_position="first").reset_index(drop=True)
 
 
-def write_part(table: pd.DataFrame, path: Path) -> None:
-    """Write one Parquet part atomically: a reader sees the whole part or none of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    typed(table).to_parquet(partial, index=False)
-    partial.replace(path)
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a run killed half-way, sees all of it or nothing.
+
+    Raises:
+        OSError: if it cannot be written, with the reason and what to do.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        if partial.parent.is_dir() and os.access(partial.parent, os.W_OK):
+            partial.unlink(missing_ok=True)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        why = "the disk is full" if full else error.strerror or str(error)
+        remedy = "free some space" if full else "choose a folder that can be written"
+        message = f"Expected to write {path}, but {why}; {remedy} and run again: finished parts are kept."
+        raise OSError(error.errno, message) from error
+
+
+def write_part(table: pd.DataFrame, path: Path, note: Mapping[str, Any] | None = None) -> None:
+    """Write one Parquet part atomically, with a JSON `note` (samples left out, device, seconds) in its header."""
+    arrow = pa.Table.from_pandas(typed(table), schema=_ARROW, preserve_index=False)
+    header = {**(arrow.schema.metadata or {}), _NOTE: json.dumps(dict(note or {})).encode()}
+    sink = pa.BufferOutputStream()
+    pq.write_table(arrow.replace_schema_metadata(header), sink, compression="zstd")
+    write_atomic(path, sink.getvalue().to_pybytes())
+
+
+def read_note(path: Path) -> dict[str, Any] | None:
+    """The note of a part; None if there is no whole part at `path`."""
+    try:
+        header = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowInvalid):
+        return None
+    return dict(json.loads(header.get(_NOTE, b"{}")))
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a table: a run's folder (its `parts/*.parquet`) or one Parquet file.
+    """Read a table: a run's folder or one Parquet file.
+
+    Convention: of a folder, the parts that its `table.json` lists are read (all of `parts/*.parquet` where there is
+    no list), so that parts of an earlier description that still lie there never mix in.
 
     Raises:
         FileNotFoundError: if there is no table at `path`, with what to run.
+        ValueError: if a part is damaged or of another schema.
     """
     path = Path(path)
     files = [path] if path.is_file() else sorted((path / "parts").glob("*.parquet"))
+    listed = None if path.is_file() else read_sidecar(path).get("parts")
+    if listed is not None:
+        files = [file for file in files if file.stem in set(listed)]
     if not files:
         raise FileNotFoundError(
             f"Expected a table at {path} (parts/*.parquet), but found none; make one: depthprobe run --out {path}"
         )
-    table = pd.concat([pd.read_parquet(f) for f in files], ignore_index=True)
+    table = pa.concat_tables([_read_part(file) for file in files]).to_pandas()
     return validate(ordered(typed(table)))
+
+
+def _read_part(file: Path) -> pa.Table:
+    try:
+        return pq.read_table(file, schema=_ARROW).replace_schema_metadata(None)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
+        raise ValueError(f"Expected a whole part at {file}, but {error}; delete it and run again.") from error
 
 
 def read_sidecar(path: str | Path) -> dict[str, Any]:

@@ -1,0 +1,46 @@
+"""Registry: one name, one owner; unknown names are explained."""
+
+import pytest
+
+from depthprobe.registry import Registry
+
+
+@pytest.fixture
+def fruit():
+    registry = Registry("fruit")
+    registry.register("pear", unit="kg")(lambda: "a pear")
+    registry.register("apple", unit="g", better="higher")(lambda: "an apple")
+    return registry
+
+
+def test_register_returns_the_function_itself(fruit):
+    def plum():
+        return "a plum"
+
+    assert fruit.register("plum")(plum) is plum
+    assert fruit["plum"] is plum
+
+
+def test_names_are_sorted_and_iterated(fruit):
+    assert fruit.names() == ["apple", "pear"] == list(fruit)
+    assert "pear" in fruit
+    assert "quince" not in fruit
+
+
+def test_facts_are_a_copy(fruit):
+    fruit.facts("apple")["unit"] = "t"
+    assert fruit.facts("apple") == {"unit": "g", "better": "higher"}
+
+
+def test_a_duplicate_names_the_owner(fruit):
+    with pytest.raises(ValueError, match=r"`pear` is already registered by .*test_registry"):
+        fruit.register("pear")(lambda: None)
+
+
+def test_an_unknown_name_lists_the_known_and_the_nearest(fruit):
+    with pytest.raises(
+        ValueError, match=r"Expected fruit to be one of \['apple', 'pear'\], but got 'aple'. Did you mean `apple`\?"
+    ):
+        fruit["aple"]
+    with pytest.raises(ValueError, match=r"but got 'xyz'\.$"):
+        fruit.facts("xyz")
