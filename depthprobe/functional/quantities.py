@@ -1,0 +1,54 @@
+"""Measured quantities that are no error of a prediction against a depth map; registered for their unit and direction.
+
+`inputs` says what each is a function of; the name stands before the `@` in a table's metric (`share@depth_edge`).
+"""
+
+from torch import Tensor
+
+from depthprobe.checks import check_range, check_shapes
+from depthprobe.functional.terms import METRICS
+
+
+@METRICS.register("share", unit="1", better="none", source="depthprobe", inputs="kept region")
+def share(kept: Tensor, region: Tensor) -> Tensor:
+    """Share of the kept pixels that lie in a region.
+
+    Convention: bool (B,1,H,W) both; returns (B,), float64; NaN where nothing is kept.
+    """
+    check_shapes(kept=(kept, "b 1 h w"), region=(region, "b 1 h w"))
+    return (kept & region).sum((1, 2, 3)).double() / kept.sum((1, 2, 3))
+
+
+@METRICS.register("enrichment", unit="1", better="none", source="depthprobe", inputs="kept region base")
+def enrichment(kept: Tensor, region: Tensor, base: Tensor) -> Tensor:
+    """Share of the kept pixels in a region over the region's share of the base (what a random choice would give).
+
+    Convention: bool (B,1,H,W) all; returns (B,), float64; NaN where nothing is kept or the base has no such pixel.
+    """
+    expected = share(base, region)
+    return (share(kept, region) / expected).where(expected > 0, float("nan"))
+
+
+@METRICS.register("target_change", unit="m", better="none", source="Zeiler & Fergus 2014", inputs="before after")
+def target_change(before: Tensor, after: Tensor) -> Tensor:
+    """Change of a scalar target, in metres: after - before, (B,) both."""
+    return after - before
+
+
+@METRICS.register("loss", unit="1", better="lower", source="training history", inputs="values")
+def loss(values: Tensor) -> Tensor:
+    """Mean of a training loss over its steps or samples (N,), float64."""
+    return values.double().mean()
+
+
+@METRICS.register("throughput", unit="img/s", better="higher", source="wall clock", inputs="images seconds")
+def throughput(images: int, seconds: float) -> float:
+    """Images per second."""
+    check_range("seconds", seconds, 0, float("inf"), open_low=True)
+    return images / seconds
+
+
+@METRICS.register("latency", unit="ms", better="lower", source="wall clock", inputs="images seconds")
+def latency(images: int, seconds: float) -> float:
+    """Milliseconds per image."""
+    return 1000 / throughput(images, seconds)

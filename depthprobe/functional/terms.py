@@ -1,0 +1,194 @@
+"""What per-pixel metrics share (validity, differences, log ratios), computed once; and the registry of metrics."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from depthprobe.checks import check_shapes
+from depthprobe.registry import Registry
+
+METRICS = Registry("metric")
+
+INVARIANCES: dict[str, str] = {
+    "scale": "pred -> c pred",
+    "units": "pred, depth -> c pred, c depth (metres or kilometres)",
+    "swap": "pred, depth -> depth, pred",
+    "inverse": "pred, depth -> 1/pred, 1/depth (judged in disparity or in depth)",
+}
+
+Metric = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+class Truth:
+    """Ground truth made ready once, to judge many predictions.
+
+    Convention: depth (T,1,H,W), metres, > 0 where valid; valid bool (T,1,H,W). Invalid pixels are set to 1, here and
+    in the prediction, so that every error is exactly 0 there and no pass over the pixels needs the mask again.
+    """
+
+    def __init__(self, depth: Tensor, valid: Tensor) -> None:
+        self.valid = valid[:, 0]
+        self.dense = bool(self.valid.all())
+        self.depth = depth[:, 0] if self.dense else torch.where(self.valid, depth[:, 0], 1.0)
+        self.count = self.valid.sum((1, 2)).to(torch.float64)
+
+    @functools.cached_property
+    def log(self) -> Tensor:
+        """Ln g; 0 where invalid."""
+        return self.depth.log()
+
+    @functools.cached_property
+    def weight(self) -> Tensor:
+        """1 where valid, else 0."""
+        return self.valid.to(self.depth.dtype)
+
+    def __len__(self) -> int:
+        return len(self.depth)
+
+
+class Terms:
+    """One batch of predictions against a truth: the intermediates of all metrics, each computed when first asked for.
+
+    Convention: pred (B,1,H,W); `index` says which image of the truth each prediction belongs to (None: one to one).
+    `failed_as`: the depth that a NaN prediction is judged as (None: NaN stays NaN and so does the metric).
+    Rows are summed in the prediction's precision, then in float64, which is as fast as one float32 sum.
+    """
+
+    def __init__(
+        self, pred: Tensor, truth: Truth, index: Sequence[int] | None = None, failed_as: float | None = None
+    ) -> None:
+        self.raw = pred[:, 0] if pred.dtype in (torch.float32, torch.float64) else pred[:, 0].float()
+        self._truth, self._failed_as = truth, failed_as
+        one = index is not None and len(set(index)) == 1
+        self._index = slice(index[0], index[0] + 1) if index is not None and one else index
+
+    def _take(self, x: Tensor) -> Tensor:
+        """The truth's part for each prediction; one image shared by all is broadcast, not copied."""
+        if self._index is None or isinstance(self._index, slice):
+            return x if self._index is None else x[self._index]
+        return x[torch.as_tensor(self._index, device=x.device)]
+
+    @functools.cached_property
+    def count(self) -> Tensor:
+        """Number of valid pixels n, float64."""
+        return self._take(self._truth.count)
+
+    @functools.cached_property
+    def depth(self) -> Tensor:
+        """Truth g (B or 1,H,W); 1 where invalid."""
+        return self._take(self._truth.depth)
+
+    @functools.cached_property
+    def pred(self) -> Tensor:
+        """Prediction z (B,H,W); 1 where invalid."""
+        z = self.raw if self._failed_as is None else self.raw.nan_to_num(self._failed_as)
+        return z if self._truth.dense else torch.where(self._take(self._truth.valid), z, 1.0)
+
+    @functools.cached_property
+    def difference(self) -> Tensor:
+        """The error z - g."""
+        return self.pred - self.depth
+
+    @functools.cached_property
+    def relative(self) -> Tensor:
+        """|z - g| / g."""
+        return self.difference.abs() / self.depth
+
+    @functools.cached_property
+    def inverse(self) -> Tensor:
+        """1/z - 1/g, in 1/m."""
+        return 1 / self.pred - 1 / self.depth
+
+    @functools.cached_property
+    def log_ratio(self) -> Tensor:
+        """The log ratio d = ln z - ln g."""
+        return self.pred.log() - self._take(self._truth.log)
+
+    @functools.cached_property
+    def log_mean(self) -> Tensor:
+        """Mean d (B,), float64."""
+        return self.mean(self.log_ratio)
+
+    @functools.cached_property
+    def log_variance(self) -> Tensor:
+        """Mean (d - mean d)² (B,), float64, in two passes: mean d² - (mean d)² cancels in float32."""
+        centred = self.log_ratio - self.log_mean.to(self.log_ratio.dtype)[:, None, None]
+        if not self._truth.dense:
+            centred = centred * self._take(self._truth.weight)
+        return self.mean(centred.square())
+
+    def mean(self, x: Tensor) -> Tensor:
+        """Mean over the valid pixels (B,), float64; NaN where there is none. `x` must be 0 where invalid."""
+        return x.sum(-1).sum(-1, dtype=torch.float64) / self.count
+
+    def share_beyond(self, ratio: float, *, strict: bool = False) -> Tensor:
+        """Share of valid pixels whose max(z/g, g/z) is >= ratio (> with `strict`); NaN and z <= 0 are beyond."""
+        z, g = self.pred, self.depth
+        within = (z <= ratio * g) & (g <= ratio * z) if strict else (z < ratio * g) & (g < ratio * z)
+        return self.share(~within)
+
+    def share(self, x: Tensor) -> Tensor:
+        """Share of the valid pixels where the bool `x` holds (B,), float64. `x` must be False where invalid."""
+        return x.sum(-1, dtype=torch.int32).sum(-1) / self.count
+
+    def median(self, x: Tensor) -> Tensor:
+        """Median over the valid pixels (the lower of two, as torch); NaN where there is none or one of them is NaN."""
+        marked = x.masked_fill(~self._take(self._truth.valid), torch.nan).flatten(1)
+        return marked.nanmedian(1).values.where(~self.mean(x).isnan(), torch.nan)
+
+    @property
+    def failed(self) -> Tensor:
+        """Valid pixels without a prediction (NaN), bool (B,H,W)."""
+        return self.raw.isnan() & self._take(self._truth.valid)
+
+
+def per_pixel(name: str, **facts: Any) -> Callable[[Callable[[Terms], Tensor]], Metric]:
+    """Register a metric written on `Terms` and return it as a function (pred, depth, valid) -> (B,).
+
+    Facts: unit; better; perfect = its value for a perfect prediction; source; invariant = names in INVARIANCES;
+    differentiable; inputs; terms = the function on `Terms`, by which `all_metrics` shares intermediates.
+    """
+    facts = {"inputs": "pred depth valid", "invariant": (), "differentiable": True, **facts}
+    facts.setdefault("perfect", 0.0 if facts["better"] == "lower" else 1.0)
+
+    def add(on_terms: Callable[[Terms], Tensor]) -> Metric:
+        def metric(pred: Tensor, depth: Tensor, valid: Tensor) -> Tensor:
+            return all_metrics(pred, depth, valid, [name])[name]
+
+        metric.__name__ = metric.__qualname__ = on_terms.__name__
+        metric.__module__, metric.__doc__ = on_terms.__module__, on_terms.__doc__
+        return METRICS.register(name, terms=on_terms, **facts)(metric)
+
+    return add
+
+
+def all_metrics(pred: Tensor, depth: Tensor, valid: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    """Several metrics at once, intermediates shared; the same numbers as one at a time.
+
+    Convention: pred, depth (B,1,H,W) in metres, valid bool (B,1,H,W); each value is (B,), in the precision of `pred`.
+    Pixels outside `valid` have no effect, whatever they hold; an empty mask gives NaN.
+
+    Raises:
+        ValueError: on unequal shapes, or on a name that is not a metric of (pred, depth, valid).
+    """
+    check_shapes(pred=(pred, "b 1 h w"), depth=(depth, "b 1 h w"), valid=(valid, "b 1 h w"))
+    return measure(Terms(pred, Truth(depth, valid)), names)
+
+
+def measure(terms: Terms, names: Sequence[str]) -> dict[str, Tensor]:
+    """The named metrics of one `Terms`.
+
+    Raises:
+        ValueError: if a name is unknown, or is a quantity that is no function of (pred, depth, valid).
+    """
+    values = {}
+    for name in names:
+        on_terms = METRICS.facts(name).get("terms")
+        if on_terms is None:
+            known = [n for n in METRICS.names() if "terms" in METRICS.facts(n)]
+            raise ValueError(f"Expected metrics of (pred, depth, valid), one of {known}, but got {name!r}.")
+        values[name] = on_terms(terms).to(terms.raw.dtype)
+    return values
