@@ -1,0 +1,189 @@
+"""Data sets made of files: what one sample is, which are taken, where they may lie, and how they are opened."""
+
+import dataclasses
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from depthprobe.checks import check_range
+from depthprobe.data.batch import Batch
+from depthprobe.data.dataset import Dataset
+from depthprobe.data.images import DepthEncoding, missing, one_sample, read_depth, read_rgb, unusable
+
+_HEAD, _TAIL = 512, 64
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """One sample of a data set made of files.
+
+    `depth` is None where an image has no depth map; `where` says which list line or entry named it; `intrinsics`
+    are the nine numbers of the 3x3 matrix, row by row, and hold for images of `frame` (h,w) only (None: any size).
+    """
+
+    sample: str
+    group: str
+    image: Path
+    depth: Path | None
+    where: str = ""
+    intrinsics: tuple[float, ...] | None = None
+    frame: tuple[int, int] | None = None
+
+
+def open_records(
+    name: str,
+    records: Sequence[Record],
+    *,
+    root: Path,
+    encoding: DepthEncoding,
+    n: int | None,
+    batch_size: int,
+    on_error: str,
+    protocol: str,
+    facts: dict[str, Any],
+) -> Dataset:
+    """The data set of `records`, thinned evenly to `n`; adds `root`, `n` and `digest` to the facts.
+
+    With `on_error="raise"` every file is looked for before the first is read, so that a missing one is reported at
+    once and not in the middle of a run.
+
+    Raises:
+        ValueError: on repeated sample ids, or an `n` or `batch_size` out of range.
+        SampleError: if a file is missing and `on_error` is "raise".
+    """
+    check_unique(records)
+    chosen = [records[i] for i in spread(len(records), n)]
+    check_range("batch_size", batch_size, 1, float("inf"))
+    dataset = Dataset(
+        name=name,
+        samples=[record.sample for record in chosen],
+        groups=[record.group for record in chosen],
+        read=lambda i: read_record(chosen[i], encoding),
+        facts={"root": str(root), **facts, "n": len(chosen), "digest": fingerprint(chosen, root)},
+        protocol=protocol,
+        batch_size=batch_size,
+        on_error=on_error,
+    )
+    if on_error == "raise":
+        for record in chosen:
+            _check_present(record)
+    return dataset
+
+
+def read_record(record: Record, encoding: DepthEncoding) -> Batch:
+    """Read one record as a batch of one.
+
+    Raises:
+        SampleError: if a file is missing or cannot be used.
+    """
+    if record.depth is None:
+        raise _no_depth(record)
+    image = read_rgb(record.image, record.where)
+    depth, valid = read_depth(record.depth, encoding, record.where)
+    return one_sample(
+        image,
+        depth,
+        valid,
+        sample=record.sample,
+        group=record.group,
+        intrinsics=record.intrinsics if record.frame in (None, depth.shape) else None,
+        source=f"{record.image} + {record.depth}" + (f" ({record.where})" if record.where else ""),
+    )
+
+
+def spread(total: int, n: int | None) -> list[int]:
+    """`n` of `total` sample numbers, evenly spread and always the same; None: all.
+
+    Evenly spread, because neighbours in a list are often frames of one scene: the first n would be few scenes.
+
+    Raises:
+        ValueError: if `n` is not in 1..total.
+    """
+    if n is None:
+        return list(range(total))
+    if not 1 <= n <= total:
+        raise ValueError(f"Expected `n` to be in [1, {total}] (the samples there are), but got {n!r}.")
+    return [i * total // n for i in range(n)]
+
+
+def existing_root(root: str | Path | None, what: str) -> Path:
+    """The folder or file that `root` names.
+
+    Raises:
+        ValueError: if no root is given.
+        FileNotFoundError: if there is nothing at `root`.
+    """
+    if root is None or str(root) == "":
+        raise ValueError(f"Expected `root` to be {what}, but got none; give its place: --root PATH.")
+    path = Path(root).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"Expected `root` to be {what}, but {path} does not exist; correct --root.")
+    return path
+
+
+def inside(root: Path, name: str, where: str) -> Path:
+    """The path `name` below `root`.
+
+    Raises:
+        ValueError: if `name` is empty, absolute or climbs with `..`: a list must not reach files outside its folder.
+    """
+    posix, windows = PurePosixPath(name), PureWindowsPath(name)
+    if not name or posix.is_absolute() or windows.drive or windows.root or ".." in windows.parts:
+        raise ValueError(
+            f"Expected {where} to name a file below {root}, but got {name!r}; write the path relative to that folder, "
+            "without `..`."
+        )
+    return root / name
+
+
+def check_unique(records: Sequence[Record]) -> None:
+    """Raise ValueError if two records share a sample id, naming both."""
+    first: dict[str, Record] = {}
+    twice = Counter(record.sample for record in records)
+    for record in records:
+        if twice[record.sample] > 1 and record.sample in first:
+            one, two = (r.where or str(r.image) for r in (first[record.sample], record))
+            raise ValueError(
+                f"Expected unique sample ids, but {one} and {two} are both {record.sample!r}; remove or rename one."
+            )
+        first.setdefault(record.sample, record)
+
+
+def fingerprint(records: Sequence[Record], root: Path) -> str:
+    """12-character hash of the samples' ids, names, sizes, first 512 and last 64 bytes.
+
+    Cheap enough for every start; it notices another list, another copy or a truncated file, not every changed byte.
+    """
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(f"{record.sample}\0{record.group}\0{record.intrinsics}\n".encode())
+        for path in (record.image, record.depth):
+            if path is not None:
+                digest.update(path.relative_to(root).as_posix().encode() + b"\0" + file_bytes(path))
+    return digest.hexdigest()[:12]
+
+
+def file_bytes(path: Path) -> bytes:
+    """The size, the first 512 and the last 64 bytes of a file (b"-" if it cannot be read)."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            size = file.seek(0, 2)
+            file.seek(max(0, size - _TAIL))
+            return f"{size}:".encode() + head + file.read()
+    except OSError:
+        return b"-"
+
+
+def _check_present(record: Record) -> None:
+    if record.depth is None:
+        raise _no_depth(record)
+    for path in (record.image, record.depth):
+        if not path.is_file():
+            raise missing(path, record.where)
+
+
+def _no_depth(record: Record) -> Exception:
+    return unusable(f"a depth map for {record.image}", "none matches", "add it or remove the image")
