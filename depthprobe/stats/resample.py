@@ -1,0 +1,152 @@
+"""Resampling whole groups by weights: bootstrap means as matrix products, their intervals, and sign flips."""
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+from scipy.stats import t as student
+
+from depthprobe.checks import check_one_of, check_range
+
+METHODS = ("percentile", "bca", "expanded")
+_CHUNK = 4_000_000  # weights drawn at once
+EXACT_GROUPS = 12  # up to here all 2^G sign flips are enumerated
+
+
+def check_options(n_boot: int, level: float, method: str = "percentile") -> None:
+    """Check the options that every estimator shares.
+
+    Raises:
+        ValueError: naming the option that is out of range.
+    """
+    check_range("n_boot", n_boot, 1, 10_000_000)
+    check_range("level", level, 0.5, 0.9999)
+    check_one_of("method", method, METHODS)
+
+
+def group_weights(groups: int, n_boot: int, seed: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield multinomial weights (b, G) for slices of the resamples: how often each group is drawn.
+
+    The draws depend on (`groups`, `seed`) only, neither on the chunking nor on what else is in the table.
+    """
+    rng = np.random.default_rng(seed)
+    step = max(1, _CHUNK // groups)
+    for start in range(0, n_boot, step):
+        rows = min(step, n_boot - start)
+        drawn = rng.integers(0, groups, (rows, groups)) + groups * np.arange(rows)[:, None]
+        weight = np.bincount(drawn.ravel(), minlength=rows * groups).reshape(rows, groups)
+        yield slice(start, start + rows), weight.astype(float)
+
+
+def resample_means(total: np.ndarray, count: np.ndarray, *, n_boot: int, seed: int) -> np.ndarray:
+    """Bootstrap means (K*C, n_boot) of sums `total` (G, K*C) over `count` (G, C) samples, whole groups drawn.
+
+    A resample without any defined sample of a cell gives NaN there.
+    """
+    out = np.empty((total.shape[1], n_boot))
+    repeat = total.shape[1] // count.shape[1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for part, weight in group_weights(len(total), n_boot, seed):
+            out[:, part] = (total.T @ weight.T) / np.tile(count.T @ weight.T, (repeat, 1))
+    return out
+
+
+def means(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Plain means (K*C,) over all samples; NaN where none is defined."""
+    repeat = total.shape[1] // count.shape[1]
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total.sum(0) / np.tile(count.sum(0), repeat))
+
+
+def row_quantiles(values: np.ndarray, q: np.ndarray | float) -> np.ndarray:
+    """Quantile `q` ((C,) or one for all) of each row of `values` (C, n), linear, NaN left out.
+
+    Infinite entries are ranked, never interpolated with: a quantile that touches infinity is infinite.
+    """
+    ranked = np.sort(values, axis=-1)
+    defined = np.count_nonzero(~np.isnan(ranked), axis=-1)
+    place = np.where(defined > 0, np.broadcast_to(q, defined.shape) * (defined - 1), 0.0)
+    place = np.nan_to_num(place)
+    below = np.floor(place).astype(int)
+    above = np.minimum(below + 1, np.maximum(defined - 1, 0))
+    row = np.arange(len(ranked))
+    low, high, part = ranked[row, below], ranked[row, above], place - below
+    with np.errstate(invalid="ignore"):
+        between = low + part * (high - low)
+    return np.asarray(np.where((part == 0) | (low == high), low, np.where(np.isinf(high), high, between)))
+
+
+def intervals(
+    boot: np.ndarray, estimate: np.ndarray, total: np.ndarray, count: np.ndarray, *, level: float, method: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Interval ends (C,), (C,) from the bootstrap means `boot` (C, n_boot); NaN with fewer than two defined groups.
+
+    `percentile`: quantiles of the bootstrap (a few per cent too narrow below about 20 groups). `expanded`: the same at
+    quantiles widened for the number of groups (Hesterberg 2015, The American Statistician 69, section 3.3). `bca`: bias
+    corrected and accelerated, jackknife over groups (Efron 1987), as `scipy.stats.bootstrap`.
+    """
+    groups = np.count_nonzero(count, axis=0)
+    tail = (1 - level) / 2
+    if method == "bca":
+        ends = _bca_tails(boot, estimate, total, count, tail)
+    elif method == "expanded":
+        g = np.maximum(groups, 2)
+        first = ndtr(np.sqrt(g / (g - 1)) * student.ppf(tail, g - 1))
+        ends = first, 1 - first
+    else:
+        ends = np.full(len(boot), tail), np.full(len(boot), 1 - tail)
+    low, high = (np.where(groups >= 2, row_quantiles(boot, q), np.nan) for q in ends)
+    return low, high
+
+
+def _bca_tails(
+    boot: np.ndarray, estimate: np.ndarray, total: np.ndarray, count: np.ndarray, tail: float
+) -> tuple[np.ndarray, np.ndarray]:
+    score, n_boot = estimate[:, None], boot.shape[1]
+    bias = ndtri(((boot < score).sum(1) + (boot <= score).sum(1)) / (2 * n_boot))
+    with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # an all-NaN column has no acceleration
+        left_out = (total.sum(0) - total) / (count.sum(0) - count)
+        pull = np.where(count > 0, np.nanmean(np.where(count > 0, left_out, np.nan), axis=0) - left_out, 0.0)
+        acceleration = (pull**3).sum(0) / (6 * (pull**2).sum(0) ** 1.5)
+        acceleration = np.nan_to_num(acceleration, posinf=0.0, neginf=0.0)
+        ends = [ndtr(bias + (bias + z) / (1 - acceleration * (bias + z))) for z in (ndtri(tail), -ndtri(tail))]
+    known = np.isfinite(bias)
+    return np.where(known, ends[0], tail), np.where(known, ends[1], 1 - tail)
+
+
+def standard_errors(boot: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Bootstrap standard errors (C,), corrected by sqrt(G / (G - 1)); NaN with fewer than two groups."""
+    g = np.maximum(groups, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        spread = np.nanstd(np.where(np.isfinite(boot), boot, np.nan), axis=1)
+    return np.where(groups >= 2, spread * np.sqrt(g / (g - 1)), np.nan)
+
+
+def _sign_flips(groups: int, n_flip: int, seed: int) -> Iterator[np.ndarray]:
+    if groups <= EXACT_GROUPS:
+        yield 1.0 - 2.0 * ((np.arange(2**groups)[:, None] >> np.arange(groups)) & 1)
+        return
+    rng = np.random.default_rng([seed, 1])
+    step = max(1, _CHUNK // groups)
+    for start in range(0, n_flip, step):
+        yield 1.0 - 2.0 * rng.integers(0, 2, (min(step, n_flip - start), groups), dtype=np.int8)
+
+
+def sign_flip_p(total: np.ndarray, count: np.ndarray, *, n_flip: int, seed: int) -> np.ndarray:
+    """Two-sided p (C,) of "no difference" when the differences of whole groups change sign together.
+
+    Convention: `total` (G, C) holds the summed differences of each group; the statistic is |sum over groups|. Up to 12
+    groups all sign patterns are enumerated; beyond, `n_flip` random ones with the +1 correction (Phipson & Smyth 2010).
+    """
+    observed = np.abs(total.sum(0))
+    slack = observed * (1 - 1e-9)  # equal sums in another order differ by rounding
+    hits, tried = np.zeros(total.shape[1]), 0
+    for sign in _sign_flips(len(total), n_flip, seed):
+        hits += (np.abs(sign @ total) >= slack).sum(0)
+        tried += len(sign)
+    exact = len(total) <= EXACT_GROUPS
+    p = hits / tried if exact else (hits + 1) / (tried + 1)
+    return np.where(count.sum(0) > 0, p, np.nan)
