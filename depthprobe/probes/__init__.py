@@ -1,1 +1,5 @@
-"""probes."""
+"""Probes: (model, batch, plan) -> rows. Importing this package registers them."""
+
+from depthprobe.probes.registry import PROBES
+
+__all__ = ["PROBES"]

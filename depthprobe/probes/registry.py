@@ -1,0 +1,5 @@
+"""PROBES: every probe by name, with its facts (`plan`, `axes`, `maps`, `quick`)."""
+
+from depthprobe.registry import Registry
+
+PROBES = Registry("probe")
