@@ -48,9 +48,9 @@ def silog_log10(t: Terms) -> Tensor:
 
 @per_pixel("silog_var", unit="1", better="lower", source="Eigen et al. 2014; torch-uncertainty", invariant=SCALE)
 def silog_var(t: Terms) -> Tensor:
-    """The variance v: Eigen's scale-invariant mean squared error, torch-uncertainty's SILog (which pools pixels, we do not).
+    """The variance v: Eigen's scale-invariant mean squared error; no root, no 100.
 
-    No root, no 100.
+    torch-uncertainty's SILog, except that it pools the pixels of all images.
     """
     return t.log_variance
 

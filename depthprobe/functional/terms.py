@@ -48,6 +48,15 @@ class Truth:
     def __len__(self) -> int:
         return len(self.depth)
 
+    @staticmethod
+    def take(x: Tensor, index: Sequence[int] | None) -> Tensor:
+        """The entries of `x` at `index`; one entry shared by all is returned once, to broadcast, not copied."""
+        if index is None:
+            return x
+        if len(set(index)) == 1:
+            return x[index[0] : index[0] + 1]
+        return x[torch.as_tensor(index, device=x.device)]
+
 
 class Terms:
     """One batch of predictions against a truth: the intermediates of all metrics, each computed when first asked for.
@@ -62,14 +71,10 @@ class Terms:
     ) -> None:
         self.raw = pred[:, 0] if pred.dtype in (torch.float32, torch.float64) else pred[:, 0].float()
         self._truth, self._failed_as = truth, failed_as
-        one = index is not None and len(set(index)) == 1
-        self._index = slice(index[0], index[0] + 1) if index is not None and one else index
+        self._index = None if index is None else [int(i) for i in index]
 
     def _take(self, x: Tensor) -> Tensor:
-        """The truth's part for each prediction; one image shared by all is broadcast, not copied."""
-        if self._index is None or isinstance(self._index, slice):
-            return x if self._index is None else x[self._index]
-        return x[torch.as_tensor(self._index, device=x.device)]
+        return self._truth.take(x, self._index)
 
     @functools.cached_property
     def count(self) -> Tensor:

@@ -1,0 +1,86 @@
+"""How wrong is a network? The protocol's metrics per sample."""
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from depthprobe.data.batch import Batch
+from depthprobe.functional.protocol import Protocol, evaluate, prepare
+from depthprobe.models.adapter import DepthModel
+from depthprobe.models.hooks import evaluating
+from depthprobe.probes.registry import PROBES
+from depthprobe.schema import plan_id, rows
+
+
+def error_maps(model: DepthModel, batch: Batch, plan: Protocol) -> list[dict[str, Any]]:
+    """Per sample what the error is made of, for galleries.
+
+    Convention: image (H,W,3) uint8; depth (H,W) float32 metres, NaN where not judged; pred (H,W) float32 metres,
+    aligned; meta: a JSON string with ids, protocol and metrics.
+    """
+    raw = predict(model, batch.image, flip=plan.flip)
+    pred, mask = prepare(raw, batch.depth, batch.valid, kind=model.card.output, protocol=plan)
+    values = _values(raw, model.card.output, batch, plan)
+    depth = batch.depth.where(mask, torch.nan)
+    image = (batch.image.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
+    return [
+        {
+            "image": image[i].cpu().numpy(),
+            "depth": depth[i, 0].float().cpu().numpy(),
+            "pred": pred[i, 0].float().cpu().numpy(),
+            "meta": _meta(model, batch, plan, i, {name: float(value[i]) for name, value in values.items()}),
+        }
+        for i in range(len(batch))
+    ]
+
+
+@PROBES.register("error", plan=Protocol, axes={}, maps=error_maps)
+def error(model: DepthModel, batch: Batch, plan: Protocol) -> pd.DataFrame:
+    """Rows of the protocol's metrics against the ground truth, and the share of pixels that failed.
+
+    Raises:
+        ValueError: if the protocol refuses the network's output kind; names the protocols that fit.
+    """
+    plan.check(model.card.output)
+    raw = predict(model, batch.image, flip=plan.flip)
+    values = _values(raw, model.card.output, batch, plan)
+    return pd.concat([rows(batch.sample, name, value.tolist()) for name, value in values.items()], ignore_index=True)
+
+
+def predict(model: DepthModel, image: Tensor, *, flip: bool = False) -> Tensor:
+    """The network's own output (B,1,h,w) on its canvas: no gradient, eval mode (restored), no resize behind it.
+
+    Convention: `flip` averages with the un-flipped prediction of the mirrored image.
+    """
+    with torch.no_grad(), evaluating(model):
+        image = model.canvas(image)
+        out: Tensor = model(image)
+        if flip:
+            out = (out + model(image.flip(-1)).flip(-1)) / 2
+    return out
+
+
+def _values(raw: Tensor, kind: str, batch: Batch, plan: Protocol) -> dict[str, Tensor]:
+    names = plan.metrics if "failed" in plan.metrics else (*plan.metrics, "failed")
+    return evaluate(raw, batch.depth, batch.valid, kind=kind, protocol=dataclasses.replace(plan, metrics=names))
+
+
+def _meta(model: DepthModel, batch: Batch, plan: Protocol, i: int, metrics: dict[str, float]) -> str:
+    meta = {
+        "sample": batch.sample[i],
+        "group": batch.group[i],
+        "model": model.card.name,
+        "probe": "error",
+        "plan": plan_id(plan),
+        "factor": "",
+        "level": None,
+        "factor2": "",
+        "metrics": {name: None if math.isnan(value) else value for name, value in metrics.items()},
+        "protocol": plan.name,
+    }
+    return json.dumps(meta)
