@@ -1,0 +1,113 @@
+"""The adapter: canonical image in, declared kind of depth out, named layers to read."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from depthprobe.checks import check_one_of, check_shapes
+from depthprobe.functional.conversion import OUTPUT_KINDS
+from depthprobe.models.hooks import capture
+from depthprobe.schema import FAMILIES
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What is known about a network before it sees an image.
+
+    Convention: `output` is one of OUTPUT_KINDS; `size` is (h, w) of the network's own input or None (any size);
+    where `size` is None the input is resized to the nearest multiple of `multiple`. `layers` are the dotted names
+    that probes read by default (empty: every module). `facts` carry provenance (command, data, steps, scores).
+    """
+
+    name: str
+    tag: str
+    family: str
+    output: str
+    size: tuple[int, int] | None = None
+    multiple: int = 1
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    layers: tuple[str, ...] = ()
+    digest: str = ""
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_one_of("family", self.family, FAMILIES)
+        check_one_of("output", self.output, OUTPUT_KINDS)
+
+
+class DepthModel(nn.Module):
+    """A network behind one interface; resizing and normalisation are inside, differentiable.
+
+    Convention: forward takes an image (B,3,H,W), RGB in [0,1], and returns (B,1,H,W) of the kind `card.output`.
+    The adapter never sees ground truth.
+    """
+
+    def __init__(self, net: nn.Module, card: ModelCard) -> None:
+        super().__init__()
+        self.net, self.card = net, card
+        self.register_buffer("mean", torch.tensor(card.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(card.std).view(1, 3, 1, 1), persistent=False)
+
+    def canvas_size(self, height: int, width: int) -> tuple[int, int]:
+        """The resolution (h, w) at which the network reads an image of the given size."""
+        if self.card.size is not None:
+            return self.card.size
+        step = self.card.multiple
+        return (max(1, round(height / step)) * step, max(1, round(width / step)) * step)
+
+    def canvas(self, image: Tensor) -> Tensor:
+        """The image (B,3,h,w) as the network reads it: probes mask here, since a later resize would blur a mask."""
+        size = self.canvas_size(*image.shape[-2:])
+        if tuple(image.shape[-2:]) == size:
+            return image
+        return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Depth (or what `card.output` declares) for an image."""
+        check_shapes(image=(image, "b 3 h w"))
+        out = as_prediction(self.net((self.canvas(image) - self.mean) / self.std))
+        if out.shape[-2:] != image.shape[-2:]:
+            out = F.interpolate(out, image.shape[-2:], mode="bilinear", align_corners=False)
+        return out
+
+    def layers(self) -> list[str]:
+        """Dotted names, inside `net`, of the layers to read."""
+        return list(self.card.layers) or [name for name, _ in self.net.named_modules() if name]
+
+    def features(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        """Activations of named layers as (B,C,h,w); token grids and channel-last maps are rearranged.
+
+        Raises:
+            ValueError: if a layer is unknown, was not called, or gives no map.
+        """
+        with capture(self.net, names, size=self.canvas_size(*image.shape[-2:])) as found:
+            self(image)
+        return dict(found)
+
+
+def as_prediction(output: Any) -> Tensor:
+    """The map (B,1,h,w) in what a network returned: a tensor, a (list of) tensors (the last), or a dict/object.
+
+    Raises:
+        ValueError: if there is none, with the shape or type found.
+    """
+    if isinstance(output, dict) or hasattr(output, "predicted_depth"):
+        get = output.get if isinstance(output, dict) else lambda key: getattr(output, key, None)
+        found = [get(key) for key in ("predicted_depth", "metric_depth", "depth", "disparity", "out")]
+        output = next((x for x in found if x is not None), output)
+    if isinstance(output, list | tuple) and output:
+        output = output[-1]
+    if isinstance(output, Tensor) and output.ndim == 3:
+        output = output.unsqueeze(1)
+    if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[1] != 1:
+        what = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ValueError(f"Expected the network to return a map (b 1 h w) or (b h w), but got {what}.")
+    return output

@@ -1,0 +1,101 @@
+"""`timm:<backbone>`: any timm backbone with feature maps behind the shared decoder."""
+
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from depthprobe.models.adapter import DepthModel, ModelCard
+from depthprobe.models.decoder import DepthDecoder
+from depthprobe.models.hooks import as_map
+from depthprobe.models.options import parse_size
+from depthprobe.models.registry import SCHEMES
+
+DEPTHS = 4
+HYBRIDS = (
+    "coat", "maxxvit", "maxvit", "levit", "efficientformer", "mobilevit", "edgenext", "fastvit", "nextvit",
+    "tiny_vit", "efficientvit", "convit", "cvt", "visformer", "xcit", "mvitv2",
+)  # fmt: skip
+
+
+class TimmDepth(nn.Module):
+    """A timm encoder and the shared decoder; plain ViT token grids are reshaped to maps.
+
+    Convention: takes the normalised image (B,3,h,w), returns metric depth (B,1,h/2,w/2) in metres.
+    """
+
+    def __init__(self, backbone: str, size: tuple[int, int], *, width: int = 64, pretrained: bool = False) -> None:
+        super().__init__()
+        self.encoder = _encoder(backbone, size, pretrained=pretrained)
+        with torch.no_grad():
+            channels = [f.shape[1] for f in self._features(torch.zeros(1, 3, *size))]
+        self.decoder = DepthDecoder(channels, width=width)
+
+    def _features(self, image: Tensor) -> list[Tensor]:
+        size = (int(image.shape[-2]), int(image.shape[-1]))
+        return [as_map(f, size) for f in self.encoder(image)][-DEPTHS:]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Metric depth of a normalised image."""
+        return self.decoder(self._features(image), (int(image.shape[-2]), int(image.shape[-1])))
+
+
+def _encoder(backbone: str, size: tuple[int, int], *, pretrained: bool) -> nn.Module:
+    options: dict[str, Any] = {"features_only": True, "pretrained": pretrained}
+    config = timm.get_pretrained_cfg(backbone)
+    if config is not None and config.fixed_input_size:
+        options["img_size"] = size
+    try:
+        return timm.create_model(backbone, **options)
+    except (RuntimeError, AttributeError, ValueError) as error:
+        raise ValueError(f"Expected `{backbone}` to be a timm backbone with feature maps, but timm says: {error}") from error
+
+
+def family_of(net: nn.Module) -> str:
+    """cnn, transformer or hybrid, from the timm module that defines the network and its layers."""
+    origin = type(getattr(net, "model", net)).__module__.rsplit(".", 1)[-1]
+    names = {type(m).__module__.rsplit(".", 1)[-1] for m in net.modules()} | {origin}
+    if any(n.startswith(HYBRIDS) for n in names):
+        return "hybrid"
+    attends = any("attention" in type(m).__name__.lower() for m in net.modules())
+    return "transformer" if attends else "cnn"
+
+
+def build(backbone: str, *, size: tuple[int, int], width: int = 64, pretrained: bool = False) -> TimmDepth:
+    """A timm backbone with the shared decoder, with random (or pretrained encoder) weights; seeded by nothing global.
+
+    Raises:
+        ValueError: if timm does not know the backbone or cannot give its feature maps.
+    """
+    if not timm.is_model(backbone):
+        near = timm.list_models(f"*{backbone.split('.')[0][:6]}*")[:8]
+        raise ValueError(f"Expected a timm backbone, but got {backbone!r}; similar names: {near}.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return TimmDepth(backbone, size, width=width, pretrained=pretrained)
+
+
+def reading_points(net: TimmDepth) -> tuple[str, ...]:
+    """Names of the layers that probes read: the encoder's feature layers and the decoder's stages."""
+    known = {name for name, _ in net.named_modules()}
+    info = getattr(net.encoder, "feature_info", None)
+    names = [str(m) for m in info.module_name()] if info is not None else []
+    candidates = [[f"encoder.{n}", f"encoder.model.{n}", f"encoder.{n.replace('.', '_')}"] for n in names]
+    stages = [next((c for c in options if c in known), None) for options in candidates]
+    return tuple(s for s in stages if s) + tuple(f"decoder.refine.{i}" for i in reversed(range(DEPTHS)))
+
+
+@SCHEMES.register("timm", form="<backbone>?size=HxW&pretrained=0", example="timm:resnet18?size=96x128")
+def timm_model(name: str, *, size: str = "96x128", pretrained: str = "0", width: str = "64") -> DepthModel:
+    """An untrained network: timm backbone + shared decoder (train it with `depthprobe train`)."""
+    net = build(name, size=parse_size(size), width=int(width), pretrained=pretrained not in ("0", "false", ""))
+    card = ModelCard(
+        name=f"timm:{name}",
+        tag="pretrained-encoder" if pretrained not in ("0", "false", "") else "random",
+        family=family_of(net.encoder),
+        output="metric_depth",
+        size=parse_size(size),
+        layers=reading_points(net),
+    )
+    return DepthModel(net, card)
