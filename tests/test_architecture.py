@@ -15,7 +15,8 @@ STAGES = [
     ["models"],
     ["probes"],
     ["ranks", "provenance", "study"],  # what `run` is made of
-    ["gallery"],
+    ["work", "gallery"],
+    ["sidecar"],
     ["train", "run"],
     ["stats"],
     ["plots"],

@@ -20,8 +20,9 @@ class Dataset:
     """Samples by number, streamed as batches.
 
     `read(i)` returns sample i as a batch of one. `facts` describe the source (root, split, version, digest) and go
-    into the run's description. `on_error`: "raise" stops at an unreadable sample, "skip" leaves it out and notes it
-    in `skipped`. Iterating gives batches of at most `batch_size` samples of one image size.
+    into the run's description, as do `options`, the keywords that it was opened with. `on_error`: "raise" stops at an
+    unreadable sample, "skip" leaves it out and notes it in `skipped`. Iterating gives batches of at most `batch_size`
+    samples of one image size.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Dataset:
     batch_size: int = 8
     on_error: str = "raise"
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_one_of("on_error", self.on_error, ("raise", "skip"))
@@ -76,4 +78,5 @@ def load_dataset(name: str, **options: Any) -> Dataset:
         ValueError: if the name is unknown (lists the known), or an option does not fit.
     """
     dataset: Dataset = DATASETS[name](**options)
+    dataset.options = options
     return dataset

@@ -1,0 +1,112 @@
+"""What a measurement came from: identities that name its part, and the facts that go beside the table."""
+
+import dataclasses
+import functools
+import hashlib
+import importlib.metadata
+import json
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import depthprobe
+from depthprobe.data import Dataset
+from depthprobe.models import DepthModel
+from depthprobe.schema import SCHEMA_VERSION
+
+NOT_CONTENT = ("n", "batch_size", "on_error")
+LIBRARIES = ("torch", "torchvision", "timm", "captum", "lightning", "numpy", "scipy", "numba", "pandas", "pyarrow")
+
+
+def digest(value: Any, length: int = 16) -> str:
+    """A stable hash of anything that JSON can say (dataclasses and paths included)."""
+    text = json.dumps(value, sort_keys=True, default=plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def plain(value: Any) -> Any:
+    """What JSON cannot say, in terms it can: a dataclass as its fields, anything else as text."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    return str(value)
+
+
+def weights_digest(model: nn.Module) -> str:
+    """A hash of every weight and buffer: the same architecture with other weights is another model."""
+    found = hashlib.sha256()
+    for name, tensor in sorted({**dict(model.named_parameters()), **dict(model.named_buffers())}.items()):
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        found.update(flat.view(torch.uint8).numpy())
+    return found.hexdigest()[:16]
+
+
+def data_identity(dataset: Dataset) -> dict[str, Any]:
+    """What decides a sample's content: the data set's facts, without those that only say how many or how read.
+
+    Where the facts have a `digest` of the files, the place where they lie is left out too: a moved folder is the same.
+    """
+    left_out = (*NOT_CONTENT, "root") if "digest" in dataset.facts else NOT_CONTENT
+    facts = {k: v for k, v in dataset.facts.items() if k not in left_out}
+    return {"name": dataset.name, "facts": facts}
+
+
+def model_identity(model: DepthModel) -> dict[str, Any]:
+    """What decides a model's answers: its card (without notes on its origin) and its weights."""
+    card = {f.name: getattr(model.card, f.name) for f in dataclasses.fields(model.card) if f.name != "facts"}
+    return {"card": card, "weights": weights_digest(model)}
+
+
+def part_name(model: Mapping[str, Any], data: Mapping[str, Any], probe: str, plan: Any, samples: Sequence[str]) -> str:
+    """The name of the part that holds these measurements and no others.
+
+    It changes with the data, the weights, the plan with its seed, the samples, the package's version and the schema's.
+    """
+    job = {"probe": probe, "type": type(plan).__name__, "plan": dataclasses.asdict(plan)}
+    version = [depthprobe.__version__, SCHEMA_VERSION]
+    return digest([model, data, job, list(samples), version], 24)
+
+
+def circumstances(device: Sequence[str]) -> dict[str, Any]:
+    """Versions, commit and machine at the time of the run."""
+    versions = {name: _version(name) for name in LIBRARIES}
+    return {
+        "version": depthprobe.__version__,
+        "schema_version": SCHEMA_VERSION,
+        "commit": git_commit(),
+        "device": list(device),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: version for name, version in versions.items() if version},
+    }
+
+
+@functools.cache
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def git_commit() -> str:
+    """The commit of the source tree this package runs from ("+" when files differ from it); "" outside one."""
+    root = Path(depthprobe.__file__).parents[1]
+
+    def git(*args: str) -> str:
+        done = subprocess.run(["git", "-C", str(root), *args], capture_output=True, text=True, check=False, timeout=10)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    if not (root / ".git").exists():
+        return ""
+    try:
+        commit = git("rev-parse", "--short=12", "HEAD")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", "depthprobe")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return commit + ("+" if commit and changed else "")

@@ -1,0 +1,154 @@
+"""What lies beside the parts: `table.json`, `study.toml`, `maps/*.npz`; written once per run, by its first process."""
+
+import dataclasses
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from depthprobe.data import Batch
+from depthprobe.functional.protocol import Protocol, get_protocol
+from depthprobe.gallery import RULE, choose_samples, indices_of, pack_map
+from depthprobe.models import DepthModel
+from depthprobe.probes import PROBES
+from depthprobe.provenance import circumstances, digest, plain
+from depthprobe.schema import plan_id, read_note, read_table, write_atomic
+from depthprobe.study import describe, to_toml
+from depthprobe.work import Work
+
+
+def start_run(work: Work, *, resume: bool, maps: int) -> None:
+    """Clear what a killed run left half-written (everything, without `resume`) and write the description."""
+    removable = ["parts/*.partial", "maps/*.partial", "*.partial"]
+    removable += [] if resume else ["parts/*.parquet", "maps/*.npz", "table.json"]
+    for pattern in removable:
+        for file in work.out.glob(pattern):
+            file.unlink()
+    study = describe(work.models, work.plans, work.dataset, out=str(work.out), maps=maps)
+    write_atomic(work.out / "study.toml", to_toml(study).encode())
+    _write_sidecar(work, {"status": "running", "device": []})
+
+
+def finish_run(work: Work, device: torch.device, *, maps: int) -> None:
+    """Check that every part is there, keep the maps of chosen samples, and write the final `table.json`.
+
+    Raises:
+        FileNotFoundError: if a part is missing, as when machines do not share the folder.
+    """
+    notes = {unit: read_note(work.path(unit)) for unit in work.units}
+    if missing := [unit.part for unit, note in notes.items() if note is None]:
+        raise FileNotFoundError(
+            f"Expected all {len(notes)} parts in {work.out / 'parts'}, but {len(missing)} are missing; "
+            f"give all machines a folder that they share and run again."
+        )
+    skipped: dict[str, str] = {}
+    seconds: dict[str, dict[str, float]] = {}
+    for unit, note in notes.items():
+        skipped.update((note or {}).get("skipped", {}))
+        spent = seconds.setdefault(work.models[unit.model].card.name, {})
+        spent[unit.probe] = round(spent.get(unit.probe, 0.0) + (note or {}).get("seconds", 0.0), 3)
+    table = read_table(work.out)
+    undefined = table[table["value"].isna()].groupby(["probe", "model", "metric"]).size()
+    found = {
+        "status": "complete",
+        "device": sorted({str((note or {}).get("device", "")) for note in notes.values()}),
+        "rows": len(table),
+        "skipped": skipped,
+        "undefined": [
+            dict(zip(undefined.index.names, key, strict=True)) | {"n": int(n)} for key, n in undefined.items()
+        ],
+        "seconds": seconds,
+        "maps_rule": RULE,
+        "maps": _write_maps(work, table, device, maps),
+    }
+    _write_sidecar(work, found)
+
+
+def _write_sidecar(work: Work, found: dict[str, Any]) -> None:
+    parts = sorted({unit.part for unit in work.units})
+    stale = {file.stem for file in (work.out / "parts").glob("*.parquet")} - set(parts)
+    protocols = _protocols(work)
+    record = {
+        "status": found.pop("status"),
+        "command": ["depthprobe", "run", str(work.out / "study.toml")],
+        "dataset": _data_record(work),
+        "models": [_model_record(work, number) for number in range(len(work.models))],
+        "protocol": protocols[0] if len(protocols) == 1 else {"name": ", ".join(p["name"] for p in protocols)},
+        "protocols": protocols,
+        "plans": _plan_records(work),
+        "axes": {probe: PROBES.facts(probe).get("axes", {}) for probe in work.plans},
+        **circumstances(found.pop("device")),
+        **found,
+        "stale_parts": len(stale),
+        "parts": parts,
+    }
+    write_atomic(work.out / "table.json", json.dumps(record, indent=1, default=plain).encode())
+
+
+def _data_record(work: Work) -> dict[str, Any]:
+    data = work.dataset
+    counts = {"samples": len(data), "groups": len(set(data.groups)), "batch_size": data.batch_size}
+    return {**work.identity["dataset"], "options": data.options, **counts, "protocol": data.protocol}
+
+
+def _model_record(work: Work, number: int) -> dict[str, Any]:
+    who, model = work.identity["models"][number], work.models[number]
+    count = sum(p.numel() for p in model.parameters())
+    return {**who["card"], "weights": who["weights"], "parameters": count, "facts": model.card.facts}
+
+
+def _plan_records(work: Work) -> dict[str, dict[str, Any]]:
+    """Every plan by its hash, with all fields but the seed, and the seeds that were run."""
+    found: dict[str, dict[str, Any]] = {}
+    for probe, many in work.plans.items():
+        for plan in many:
+            fields = dataclasses.asdict(plan)
+            seed = fields.pop("seed")
+            record = found.setdefault(
+                plan_id(plan), {"probe": probe, "type": type(plan).__name__, **fields, "seeds": []}
+            )
+            record["seeds"].append(seed)
+    return found
+
+
+def _protocols(work: Work) -> list[dict[str, Any]]:
+    """The evaluation protocols that the plans are, or name, each once with its hash."""
+    found: dict[str, Protocol] = {}
+    for plan in (plan for many in work.plans.values() for plan in many):
+        named = plan if isinstance(plan, Protocol) else getattr(plan, "protocol", None)
+        protocol = get_protocol(named) if isinstance(named, str) else named
+        if isinstance(protocol, Protocol):
+            found.setdefault(plan_id(protocol), protocol)
+    return [{"name": p.name, "hash": key, **dataclasses.asdict(p)} for key, p in found.items()]
+
+
+def _write_maps(work: Work, table: pd.DataFrame, device: torch.device, count: int) -> list[str]:
+    """Maps of the chosen samples, one `.npz` each; those of an earlier description or choice are removed."""
+    probes = [probe for probe in work.plans if "maps" in PROBES.facts(probe)]
+    chosen = choose_samples(table[table["probe"].isin(probes)], count)
+    folder, names = work.out / "maps", []
+    for index in indices_of(work.dataset.samples, chosen):
+        for batch in work.dataset.load([index]):
+            for number, model in enumerate(work.models):
+                for probe in probes:
+                    names += _maps_of(work, number, probe, batch.to(device), model)
+    for file in folder.glob("*.npz"):
+        if file.stem not in set(names):
+            file.unlink()
+    return sorted(names)
+
+
+def _maps_of(work: Work, number: int, probe: str, batch: Batch, model: DepthModel) -> list[str]:
+    names, card = [], model.card
+    for key, plan in {plan_id(p): p for p in reversed(work.plans[probe])}.items():
+        stamp = {"sample": batch.sample[0], "group": batch.group[0], "model": card.name, "tag": card.tag,
+                 "probe": probe, "plan": key, "seed": plan.seed}  # fmt: skip
+        for place, entry in enumerate(PROBES.facts(probe)["maps"](model, batch, plan)):
+            names.append(digest([work.identity["models"][number], stamp, place]))
+            stream = io.BytesIO()
+            np.savez_compressed(stream, **pack_map(entry, stamp))
+            write_atomic(work.out / "maps" / f"{names[-1]}.npz", stream.getvalue())
+    return names

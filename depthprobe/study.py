@@ -1,0 +1,212 @@
+"""The description of a run: models, probes with their plans, data; read from and written to TOML."""
+
+import dataclasses
+import inspect
+import itertools
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from depthprobe.data import DATASETS, Dataset, load_dataset
+from depthprobe.functional.protocol import Protocol, get_protocol
+from depthprobe.models import DepthModel
+from depthprobe.probes import PROBES
+
+Plans = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Study:
+    """What to run. `protocols` empty: the data set's own; `plan`: options by probe, one table or several.
+
+    A plan's table that names its own `seed` or `protocol` keeps it; otherwise every plan is run with every one of
+    `seeds` and `protocols`.
+    """
+
+    models: tuple[str, ...]
+    probes: tuple[str, ...] = ("error",)
+    dataset: Mapping[str, Any] = dataclasses.field(default_factory=lambda: {"name": "scenes"})
+    protocols: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    plan: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    out: str = "out/run"
+    device: str = "auto"
+    maps: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("models", "probes", "seeds"):
+            if not getattr(self, name):
+                raise ValueError(f"Expected `{name}` to name at least one, but got none.")
+        for probe in (*self.probes, *self.plan):
+            PROBES.facts(probe)
+        if unused := sorted(set(self.plan) - set(self.probes)):
+            raise ValueError(f"Expected `plan` to set options of the probes {list(self.probes)}, but got {unused}.")
+
+
+def read_study(path: str | Path, **changes: Any) -> Study:
+    """The study that a TOML file describes, with some fields replaced.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no TOML, or has a key that is not known (lists the known).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Expected a study (TOML) at {path}, but found none; describe the run by flags instead."
+        )
+    try:
+        found = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"Expected {path} to be TOML, but {error}.") from error
+    known = [f.name for f in dataclasses.fields(Study)]
+    check_keys(f"keys of {path.name}", found, known)
+    if isinstance(found.get("dataset"), str):
+        found["dataset"] = {"name": found["dataset"]}
+    merged = {**found, **changes}
+    if "models" not in merged:
+        raise ValueError(f'Expected {path.name} to name its models, e.g. models = ["zoo:convnext"], but it names none.')
+    return Study(**{k: tuple(v) if isinstance(v, list) else v for k, v in merged.items()})
+
+
+def check_keys(what: str, found: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raise ValueError unless every key is known, naming those that are."""
+    if unknown := [key for key in found if key not in known]:
+        raise ValueError(f"Expected {what} to be among {sorted(known)}, but got {unknown}.")
+
+
+def open_dataset(study: Study) -> Dataset:
+    """The study's data set.
+
+    Raises:
+        ValueError: if the data set is unknown or has no such option (lists those it has).
+    """
+    options = dict(study.dataset)
+    name = str(options.pop("name", "scenes"))
+    check_keys(f"options of data set `{name}`", options, dataset_options(name))
+    return load_dataset(name, **options)
+
+
+def dataset_options(name: str) -> list[str]:
+    """The keywords that a registered data set takes."""
+    return list(inspect.signature(DATASETS[name]).parameters)
+
+
+def make_plans(study: Study, protocol: str) -> dict[str, list[Any]]:
+    """Every plan of the study by probe: each table of options with each protocol and seed that it leaves open.
+
+    Raises:
+        ValueError: if an option is unknown to the probe's plan or of the wrong kind.
+    """
+    plans: dict[str, list[Any]] = {}
+    for probe in study.probes:
+        tables = study.plan.get(probe, {})
+        tables = [tables] if isinstance(tables, Mapping) else list(tables)
+        made = [p for table in tables for p in _crossed(probe, table, study.protocols or (protocol,), study.seeds)]
+        plans[probe] = list(dict.fromkeys(made))
+    return plans
+
+
+def _crossed(probe: str, table: Mapping[str, Any], protocols: Sequence[str], seeds: Sequence[int]) -> list[Any]:
+    default = PROBES.facts(probe)["plan"]()
+    if isinstance(default, Protocol):
+        names = [table["name"]] if "name" in table else protocols
+        bases = [_preset(name, default) for name in names]
+    elif hasattr(default, "protocol") and "protocol" not in table:
+        bases = [dataclasses.replace(default, protocol=name) for name in protocols]
+    else:
+        bases = [default]
+    plans = [set_options(base, table, f"plan.{probe}") for base in bases]
+    if "seed" in table:
+        return plans
+    return [dataclasses.replace(p, seed=seed) for p, seed in itertools.product(plans, seeds)]
+
+
+def _preset(name: str, default: Protocol) -> Protocol:
+    try:
+        return get_protocol(name)
+    except ValueError:
+        if name == default.name:
+            return default
+        raise
+
+
+def set_options(plan: Any, options: Mapping[str, Any], where: str) -> Any:
+    """A plan with some fields replaced by values as TOML gives them (lists for tuples, "none" for None).
+
+    Raises:
+        ValueError: naming the unknown field and the known, or the field whose kind is wrong.
+    """
+    fields = {f.name: f for f in dataclasses.fields(plan)}
+    check_keys(f"options of [{where}]", options, list(fields))
+    values = {k: _as_field(v, getattr(plan, k), str(fields[k].type), f"{where}.{k}") for k, v in options.items()}
+    return dataclasses.replace(plan, **values)
+
+
+def _as_field(value: Any, default: Any, kind: str, where: str) -> Any:
+    if value == "none" and "None" in kind:
+        return None
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    value = _tuples(value)
+    if default is not None and value is not None and "None" not in kind:
+        want = type(default)
+        if not isinstance(value, want) or (want is int and isinstance(value, bool)):
+            name = "list" if want is tuple else want.__name__
+            raise ValueError(f"Expected `{where}` to be a {name} such as {default!r}, but got {value!r}.")
+    return value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+def describe(
+    models: Sequence[DepthModel | str], plans: Mapping[str, Sequence[Any]], dataset: Dataset, *, out: str, maps: int
+) -> dict[str, Any]:
+    """The resolved description of a run: every plan with all of its fields, so that later defaults cannot change it."""
+    names = [m if isinstance(m, str) else m.card.name for m in models]
+    options = {k: v for k, v in dataset.options.items() if v is not None}
+    tables = {probe: [_fields(plan) for plan in many] for probe, many in plans.items()}
+    head = {"models": names, "probes": list(plans), "out": out, "maps": maps}
+    return {**head, "dataset": {"name": dataset.name, **options}, "plan": tables}
+
+
+def _fields(plan: Any) -> dict[str, Any]:
+    values = {f.name: getattr(plan, f.name) for f in dataclasses.fields(plan)}
+    return {k: "none" if v is None else v for k, v in values.items()}
+
+
+def to_toml(table: Mapping[str, Any], prefix: str = "") -> str:
+    """A mapping of strings, numbers, lists and mappings (lists of mappings too) as TOML."""
+    plain = {k: v for k, v in table.items() if not isinstance(v, Mapping) and not _is_tables(v)}
+    text = "".join(f"{_key(key)} = {_toml(value)}\n" for key, value in plain.items())
+    for key, value in table.items():
+        name = f"{prefix}{_key(key)}"
+        for one in [] if key in plain else value if _is_tables(value) else [value]:
+            head = f"\n[[{name}]]\n" if _is_tables(value) else f"\n[{name}]\n"
+            nested = (
+                not _is_tables(value) and all(isinstance(v, Mapping) or _is_tables(v) for v in one.values()) and one
+            )
+            text += ("" if nested else head) + to_toml(one, f"{name}.")
+    return text
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(v, Mapping) for v in value)
+
+
+def _key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else json.dumps(key)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(str(value), ensure_ascii=False)
