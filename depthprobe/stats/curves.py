@@ -5,11 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr
+from scipy.stats import t as student
 
 from depthprobe.stats.pairs import both_sides, check_paired, pair, sides
 from depthprobe.stats.quantities import curve_quantities, difference_quantities, positions
 from depthprobe.stats.resample import (
     check_options,
+    expanded_tails,
     intervals,
     means,
     resample_means,
@@ -43,7 +46,7 @@ def curve(
 ) -> Curve:
     """Mean curves over `x`, one per cell of `by`, with bands, area and the budgets needed.
 
-    Convention: `points` has estimate, low, high (pointwise percentile interval) and band_low, band_high (simultaneous:
+    Convention: `points` has estimate, low, high (pointwise, "expanded") and band_low, band_high (simultaneous:
     max-|t| over the levels of the curve, so that the whole true curve lies inside with probability `level`).
     `summary` has, per curve, the quantities
     auc: trapezoid area over ln x (`scale="log"`, the default, for budgets) or x ("linear"), divided by the width: a
@@ -151,18 +154,16 @@ def _estimate(
     found[3:5] = 0
     rows: list[pd.DataFrame] = []
     for some, groups in blocks(units, item, width=n_boot * units.value[:1].size):
-        if not len(groups):
-            continue
         sums, count = group_sums(units, some, groups)
         boot = resample_means(sums, count, n_boot=n_boot, seed=seed).reshape(-1, len(some), n_boot)
         mean = means(sums, count).reshape(-1, len(some))
         held = np.count_nonzero(count, axis=0)
-        ends = intervals(boot[0], mean[0], sums, count, level=level, method="percentile")
+        ends = intervals(boot[0], mean[0], sums, count, level=level, method="expanded")
         found[:5, some] = mean[0], *ends, count.sum(0), held
         error = standard_errors(boot[0], held)
         for one in np.unique(item[some]):
             at = np.flatnonzero(item[some] == one)
-            half = _half_band(boot[0][at], mean[0][at], error[at], level)
+            half = _half_band(boot[0][at], mean[0][at], error[at], held[at].min(), level)
             found[5:, some[at]] = mean[0][at] - half, mean[0][at] + half
             facts = cells.iloc[some[at]]
             drawn = np.concatenate([mean[:, at, None], boot[:, at]], axis=2)
@@ -175,14 +176,18 @@ def _estimate(
     return points, summary.sort_values(by, kind="stable", ignore_index=True) if by else summary
 
 
-def _half_band(boot: np.ndarray, mean: np.ndarray, error: np.ndarray, level: float) -> np.ndarray:
-    """Half-widths (L,) of the simultaneous band: the `level` quantile of max-|t| over the curve, times the error."""
+def _half_band(boot: np.ndarray, mean: np.ndarray, error: np.ndarray, groups: int, level: float) -> np.ndarray:
+    """Half-widths (L,) of the simultaneous band: the `level` quantile of max-|t| over the curve, times the error.
+
+    The quantile is carried from the normal to Student's t with G - 1 degrees of freedom, because the standard errors
+    are estimated from G groups.
+    """
     known = error > 0
     if not known.any():
         return error
-    t = np.abs(boot[known] - mean[known, None]) / error[known, None]
+    t = np.abs(boot[known] - mean[known, None]) / error[known, None] * np.sqrt(groups / (groups - 1))
     worst = np.where(np.isnan(t).any(0), np.nan, t.max(0))
-    return np.asarray(row_quantiles(worst[None], level)[0] * error)
+    return np.asarray(student.ppf(ndtr(row_quantiles(worst[None], level)[0]), groups - 1) * error)
 
 
 def _summary(
@@ -193,7 +198,7 @@ def _summary(
     for name, values in drawn.items():
         budget = name != "auc"
         ranked = values[None, 1:]
-        low, high = (row_quantiles(ranked, q)[0] for q in ((1 - level) / 2, (1 + level) / 2))
+        low, high = (row_quantiles(ranked, q)[0] for q in expanded_tails(counts[1], level))
         usable = counts[1] >= 2 and np.isnan(ranked).mean() <= 0.5
         rows.append({
             **{c: first[c] for c in by},

@@ -35,7 +35,7 @@ def compare(
     family: Sequence[str] = (),
     n_boot: int = 10_000,
     level: float = 0.95,
-    method: str = "percentile",
+    method: str = "expanded",
     power: float = 0.8,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -88,8 +88,7 @@ def _estimates(units: Units, options: Mapping[str, Any]) -> pd.DataFrame:
     found = np.full((len(_ESTIMATES), len(units.cells)), np.nan)
     found[3:5] = 0
     for cells, groups in blocks(units, width=options["n_boot"]):
-        if len(groups):
-            found[:, cells] = _block(units, cells, groups, **options)
+        found[:, cells] = _block(units, cells, groups, **options)
     out = units.cells.copy()
     for name, column in zip(_ESTIMATES, found, strict=True):
         out[name] = column.astype(int) if name in ("n", "groups") else column

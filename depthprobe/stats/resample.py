@@ -9,12 +9,12 @@ from scipy.stats import t as student
 
 from depthprobe.checks import check_one_of, check_range
 
-METHODS = ("percentile", "bca", "expanded")
+METHODS = ("expanded", "percentile", "bca")
 _CHUNK = 4_000_000  # weights drawn at once
 EXACT_GROUPS = 12  # up to here all 2^G sign flips are enumerated
 
 
-def check_options(n_boot: int, level: float, method: str = "percentile") -> None:
+def check_options(n_boot: int, level: float, method: str = "expanded") -> None:
     """Check the options that every estimator shares.
 
     Raises:
@@ -44,7 +44,9 @@ def resample_means(total: np.ndarray, count: np.ndarray, *, n_boot: int, seed: i
 
     A resample without any defined sample of a cell gives NaN there.
     """
-    out = np.empty((total.shape[1], n_boot))
+    out = np.full((total.shape[1], n_boot), np.nan)
+    if not len(total):
+        return out
     repeat = total.shape[1] // count.shape[1]
     with np.errstate(invalid="ignore", divide="ignore"):
         for part, weight in group_weights(len(total), n_boot, seed):
@@ -82,22 +84,27 @@ def intervals(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Interval ends (C,), (C,) from the bootstrap means `boot` (C, n_boot); NaN with fewer than two defined groups.
 
-    `percentile`: quantiles of the bootstrap (a few per cent too narrow below about 20 groups). `expanded`: the same at
-    quantiles widened for the number of groups (Hesterberg 2015, The American Statistician 69, section 3.3). `bca`: bias
-    corrected and accelerated, jackknife over groups (Efron 1987), as `scipy.stats.bootstrap`.
+    `expanded`: quantiles of the bootstrap, widened for the number of groups (Hesterberg 2015, The American Statistician
+    69:371), so that 95 % are 95 % with few groups too. `percentile`: not widened (covers 92 % with 20 groups). `bca`:
+    bias corrected and accelerated, jackknife over groups (Efron 1987), as `scipy.stats.bootstrap`; for skewed values.
     """
     groups = np.count_nonzero(count, axis=0)
     tail = (1 - level) / 2
     if method == "bca":
         ends = _bca_tails(boot, estimate, total, count, tail)
     elif method == "expanded":
-        g = np.maximum(groups, 2)
-        first = ndtr(np.sqrt(g / (g - 1)) * student.ppf(tail, g - 1))
-        ends = first, 1 - first
+        ends = expanded_tails(groups, level)
     else:
         ends = np.full(len(boot), tail), np.full(len(boot), 1 - tail)
     low, high = (np.where(groups >= 2, row_quantiles(boot, q), np.nan) for q in ends)
     return low, high
+
+
+def expanded_tails(groups: np.ndarray | int, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """The two quantiles, widened for the number of groups, that a bootstrap interval of `level` is read at."""
+    g = np.maximum(groups, 2)
+    first = ndtr(np.sqrt(g / (g - 1)) * student.ppf((1 - level) / 2, g - 1))
+    return first, 1 - first
 
 
 def _bca_tails(

@@ -15,13 +15,14 @@ def summarise(
     *,
     n_boot: int = 10_000,
     level: float = 0.95,
-    method: str = "percentile",
+    method: str = "expanded",
     seed: int = 0,
 ) -> pd.DataFrame:
     """Mean and interval of `value` in every cell of `by`: seeds averaged within a sample, then a mean over samples.
 
     Convention: the interval comes from resampling whole groups (scenes, drives), samples of a group together; it is
-    conditional on the seeds measured. `method`: "percentile", "bca" or "expanded" (see `resample.intervals`).
+    conditional on the seeds measured. `method`: "expanded" (percentile, widened for few groups), "percentile"
+    or "bca" (see `resample.intervals`).
 
     Returns:
         One row per cell, sorted: the `by` columns, estimate, low, high, n (samples with a value), groups (with a
