@@ -97,7 +97,7 @@ def d_auc(t: Terms) -> Tensor:
     """∫ δ(1.25^x) dx / 5, trapezoids over x = linspace(0.01, 5, 100); at most 4.99/5, since x starts at 0.01."""
     x = torch.linspace(0.01, 5.0, 100, dtype=torch.float64, device=t.pred.device)
     first = torch.bucketize(t.log_ratio.abs().double() / math.log(1.25), x, right=True)  # first x beyond |d|, or 100
-    lost = (first - 0.5).clamp(0, 99) * (4.99 / 99)  # each pixel's own integral is 4.99 - lost
+    lost = (first.double() - 0.5).clamp(0, 99) * (4.99 / 99)  # each pixel's own integral is 4.99 - lost
     return (4.99 - t.mean(lost)) / 5
 
 
