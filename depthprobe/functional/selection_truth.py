@@ -87,16 +87,18 @@ def horizon(view: SelectorInput) -> Tensor:
 def ground_contact(view: SelectorInput) -> Tensor:
     """Pixels by distance to where objects stand on something: their lowest pixels above an upward surface.
 
-    Convention: a contact is a pair of vertical neighbours of different objects at the same depth (ratio < 1.1), the
-    lower of which lies on an upward surface two pixels further down. Without any contact all pixels are equal.
+    Convention: a contact is a pair of vertical neighbours of different objects at the same depth (ratio < 1.1) with an
+    upward surface two pixels below it and none two pixels above it (a rug is no contact). Without any contact all
+    pixels are equal.
     """
     assert view.intrinsics is not None
     depth, valid = view.truth()
     label = view.maps["object"][:, :1]
     upward = (-surface_normals(depth, view.intrinsics)[:, 1:2] > UPWARD) & valid
     below = torch.cat([upward[..., 2:, :], upward[..., -1:, :].expand(-1, -1, 2, -1)], dim=-2)
+    above = torch.cat([upward[..., :1, :].expand(-1, -1, 2, -1), upward[..., :-2, :]], dim=-2)
     near = (depth[..., 1:, :] / depth[..., :-1, :]).log().abs() < math.log(EDGE_RATIO)
     pair = (label[..., 1:, :] != label[..., :-1, :]) & near & valid[..., 1:, :] & valid[..., :-1, :]
-    pair &= below[..., 1:, :] & ~upward[..., :-1, :]
+    pair &= below[..., 1:, :] & ~above[..., :-1, :]
     contact = F.pad(pair, (0, 0, 0, 1)) | F.pad(pair, (0, 0, 1, 0))
     return -distance_to(contact).nan_to_num(posinf=0.0)

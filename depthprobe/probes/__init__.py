@@ -1,6 +1,6 @@
 """Probes: (model, batch, plan) -> rows. Importing this package registers them."""
 
-from depthprobe.probes import error
+from depthprobe.probes import error, sparse
 from depthprobe.probes.registry import PROBES
 
-__all__ = ["PROBES", "error"]
+__all__ = ["PROBES", "error", "sparse"]

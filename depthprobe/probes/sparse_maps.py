@@ -1,0 +1,82 @@
+"""What a gallery of the sparse probe shows: the image, its kept pixels, the prediction and the truth."""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from depthprobe.data.batch import Batch
+from depthprobe.functional.protocol import prepare
+from depthprobe.models.adapter import DepthModel
+from depthprobe.models.hooks import evaluating
+from depthprobe.probes.sparse_jobs import Canvas, Masker, Packer
+from depthprobe.probes.sparse_judge import Judge, full_predictions
+from depthprobe.probes.sparse_plan import Job, SparsePlan, all_jobs
+from depthprobe.schema import plan_id
+
+SHOWN = (0.02, 0.1, 0.35)
+"""Budgets in galleries: the plan's nearest (in ratio) to these."""
+
+
+def sparse_maps(model: DepthModel, batch: Batch, plan: SparsePlan) -> list[dict[str, Any]]:
+    """Dense maps of every sample and order at a few budgets, with the plan's first fill.
+
+    Convention: image (H,W,3) uint8; depth, pred (H,W) float32 metres, aligned, NaN where not judged (depth);
+    keep (h,w) bool and masked (h,w,3) uint8 on the network's canvas; meta: a JSON string.
+    """
+    plan.protocol.check(model.card.output)
+    shown = {min(plan.budgets, key=lambda b: abs(math.log(b / want))) for want in SHOWN}
+    with torch.no_grad(), evaluating(model):
+        canvas, packer = Canvas.of(model, batch, plan.seed), Packer(plan.batch)
+        masker = Masker(model, canvas, plan.batch)
+        judge = Judge(full_predictions(model, canvas, packer), batch, plan.protocol, model.card.output)
+        jobs = [job for job in all_jobs(len(batch), plan) if job.budget in shown and job.fill == plan.fills[0]]
+
+        def draw(some: Sequence[Job]) -> list[dict[str, Any]]:
+            return _entries(model, batch, plan, masker, judge, some)
+
+        return [entry for entries in packer.run(jobs, draw) for entry in entries]
+
+
+def _entries(
+    model: DepthModel, batch: Batch, plan: SparsePlan, masker: Masker, judge: Judge, jobs: Sequence[Job]
+) -> list[dict[str, Any]]:
+    index = [job.image for job in jobs]
+    masked, keep, part = masker.masked(jobs), masker.keep(jobs), batch.take(index)
+    raw = model(masked)
+    pred, mask = prepare(raw, part.depth, part.valid, kind=model.card.output, protocol=plan.protocol)
+    values = judge(raw, index)
+    depth, image, shown = part.depth.where(mask, torch.nan), _bytes(part.image), _bytes(masked)
+    return [
+        {
+            "image": image[j],
+            "depth": depth[j, 0].float().cpu().numpy(),
+            "pred": pred[j, 0].float().cpu().numpy(),
+            "keep": keep[j, 0].cpu().numpy(),
+            "masked": shown[j],
+            "meta": _meta(model, batch, plan, job, dict(zip(judge.metrics, values[j].tolist(), strict=True))),
+        }
+        for j, job in enumerate(jobs)
+    ]
+
+
+def _bytes(image: torch.Tensor) -> Any:
+    return (image.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _meta(model: DepthModel, batch: Batch, plan: SparsePlan, job: Job, metrics: dict[str, float]) -> str:
+    meta = {
+        "sample": batch.sample[job.image],
+        "group": batch.group[job.image],
+        "model": model.card.name,
+        "probe": "sparse",
+        "plan": plan_id(plan),
+        "factor": job.selector,
+        "level": job.budget,
+        "factor2": job.fill,
+        "metrics": {name: None if math.isnan(value) else value for name, value in metrics.items()},
+        "protocol": plan.protocol.name,
+    }
+    return json.dumps(meta)
