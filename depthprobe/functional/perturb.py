@@ -37,7 +37,7 @@ def low_pass(image: Tensor, level: float, *, seed: int = 0) -> Tensor:
 
 
 @PERTURBATIONS.register(
-    "high_pass", unit="px", identity=math.inf, span=(1, 64), keeps="fine detail", source="image minus Gaussian blur"
+    "high_pass", unit="px", identity=math.inf, span=(1, 16), keeps="fine detail", source="image minus Gaussian blur"
 )
 def high_pass(image: Tensor, level: float, *, seed: int = 0) -> Tensor:
     """Keep detail finer than sigma = level pixels, around each channel's mean."""

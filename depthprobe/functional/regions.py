@@ -47,7 +47,7 @@ def flat(image: Tensor, depth: Tensor, valid: Tensor) -> Tensor:
 
 
 def _band(depth: Tensor, valid: Tensor, third: int) -> Tensor:
-    """The pixels of the `third` tercile (0, 1, 2) of each image's valid depths."""
+    """The pixels of the `third` tercile (0, 1, 2) of each image's valid depths; equal depths stay in one band."""
     cuts = depth.masked_fill(~valid, float("nan")).flatten(1)
     low, high = (cuts.nanquantile(q, dim=1).view(-1, 1, 1, 1) for q in (1 / 3, 2 / 3))
     return (depth <= low, (depth > low) & (depth <= high), depth > high)[third]

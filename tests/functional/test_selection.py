@@ -322,7 +322,9 @@ def test_the_horizon_lies_where_the_camera_puts_it(pitch):
 
 def test_without_a_floor_the_view_counts_as_level():
     wall = torch.full((1, 1, H, W), 4.0)
-    rank = rank_pixels("horizon", torch.zeros(1, 3, H, W), seeds=[0], depth=wall, intrinsics=everything(1)["intrinsics"])
+    rank = rank_pixels(
+        "horizon", torch.zeros(1, 3, H, W), seeds=[0], depth=wall, intrinsics=everything(1)["intrinsics"]
+    )
     assert set(keep_top(rank, 2 / H)[0, 0].nonzero()[:, 0].tolist()) == {H // 2 - 1, H // 2}
 
 
