@@ -42,7 +42,7 @@ def weights_digest(model: nn.Module) -> str:
     for name, tensor in sorted({**dict(model.named_parameters()), **dict(model.named_buffers())}.items()):
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        found.update(flat.view(torch.uint8).numpy())
+        found.update(flat.view(torch.uint8).numpy().tobytes())
     return found.hexdigest()[:16]
 
 

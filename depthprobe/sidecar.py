@@ -149,6 +149,7 @@ def _maps_of(work: Work, number: int, probe: str, batch: Batch, model: DepthMode
         for place, entry in enumerate(PROBES.facts(probe)["maps"](model, batch, plan)):
             names.append(digest([work.identity["models"][number], stamp, place]))
             stream = io.BytesIO()
-            np.savez_compressed(stream, **pack_map(entry, stamp))
+            arrays: dict[str, Any] = dict(pack_map(entry, stamp))
+            np.savez_compressed(stream, **arrays)
             write_atomic(work.out / "maps" / f"{names[-1]}.npz", stream.getvalue())
     return names

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from depthprobe.data import DATASETS, Dataset, load_dataset
-from depthprobe.functional.protocol import Protocol, get_protocol
+from depthprobe.functional.protocol import PROTOCOLS, Protocol, get_protocol
 from depthprobe.models import DepthModel
 from depthprobe.probes import PROBES
 
@@ -68,7 +68,8 @@ def read_study(path: str | Path, **changes: Any) -> Study:
     merged = {**found, **changes}
     if "models" not in merged:
         raise ValueError(f'Expected {path.name} to name its models, e.g. models = ["zoo:convnext"], but it names none.')
-    return Study(**{k: tuple(v) if isinstance(v, list) else v for k, v in merged.items()})
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in merged.items()}
+    return Study(**fields)
 
 
 def check_keys(what: str, found: Mapping[str, Any], known: Sequence[str]) -> None:
@@ -104,18 +105,22 @@ def make_plans(study: Study, protocol: str) -> dict[str, list[Any]]:
     for probe in study.probes:
         tables = study.plan.get(probe, {})
         tables = [tables] if isinstance(tables, Mapping) else list(tables)
-        made = [p for table in tables for p in _crossed(probe, table, study.protocols or (protocol,), study.seeds)]
+        protocols = study.protocols or (protocol,)
+        made = [plan for table in tables for plan in probe_plans(probe, table, protocols, study.seeds)]
         plans[probe] = list(dict.fromkeys(made))
     return plans
 
 
-def _crossed(probe: str, table: Mapping[str, Any], protocols: Sequence[str], seeds: Sequence[int]) -> list[Any]:
-    default = PROBES.facts(probe)["plan"]()
-    if isinstance(default, Protocol):
-        names = [table["name"]] if "name" in table else protocols
-        bases = [_preset(name, default) for name in names]
+def probe_plans(
+    probe: str, table: Mapping[str, Any], protocols: Sequence[str], seeds: Sequence[int] = (0,)
+) -> list[Any]:
+    """The plans of one probe: its defaults with the options of `table`, for every protocol and seed left open there."""
+    make = PROBES.facts(probe)["plan"]
+    default = None if make is Protocol else make()
+    if default is None:
+        bases = [get_protocol(name) for name in ([table["name"]] if "name" in table else protocols)]
     elif hasattr(default, "protocol") and "protocol" not in table:
-        bases = [dataclasses.replace(default, protocol=name) for name in protocols]
+        bases = [dataclasses.replace(default, protocol=get_protocol(name)) for name in protocols]
     else:
         bases = [default]
     plans = [set_options(base, table, f"plan.{probe}") for base in bases]
@@ -124,13 +129,9 @@ def _crossed(probe: str, table: Mapping[str, Any], protocols: Sequence[str], see
     return [dataclasses.replace(p, seed=seed) for p, seed in itertools.product(plans, seeds)]
 
 
-def _preset(name: str, default: Protocol) -> Protocol:
-    try:
-        return get_protocol(name)
-    except ValueError:
-        if name == default.name:
-            return default
-        raise
+def quick_plan(probe: str, protocol: str = "scenes") -> Any:
+    """A cheap plan of a probe, for demos and tests: its defaults with the `quick` options that it was registered with."""
+    return probe_plans(probe, PROBES.facts(probe).get("quick", {}), (protocol,))[0]
 
 
 def set_options(plan: Any, options: Mapping[str, Any], where: str) -> Any:
@@ -146,6 +147,9 @@ def set_options(plan: Any, options: Mapping[str, Any], where: str) -> Any:
 
 
 def _as_field(value: Any, default: Any, kind: str, where: str) -> Any:
+    if isinstance(default, Protocol):
+        name = value if isinstance(value, str) else value.get("name", default.name)
+        return set_options(get_protocol(name), {} if isinstance(value, str) else value, where)
     if value == "none" and "None" in kind:
         return None
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
@@ -175,8 +179,24 @@ def describe(
 
 
 def _fields(plan: Any) -> dict[str, Any]:
-    values = {f.name: getattr(plan, f.name) for f in dataclasses.fields(plan)}
-    return {k: "none" if v is None else v for k, v in values.items()}
+    if isinstance(plan, Protocol) and plan.name in PROTOCOLS:
+        preset = get_protocol(plan.name)
+        differ = {k: getattr(plan, k) for k in _names(plan) if getattr(plan, k) != getattr(preset, k)}
+        values = {"name": plan.name, **differ, "seed": plan.seed}
+    else:
+        values = {k: getattr(plan, k) for k in _names(plan)}
+    return {k: _value(v) for k, v in values.items()}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Protocol):
+        fields = {k: v for k, v in _fields(value).items() if k != "seed"}
+        return value.name if list(fields) == ["name"] else fields
+    return "none" if value is None else value
+
+
+def _names(plan: Any) -> list[str]:
+    return [f.name for f in dataclasses.fields(plan)]
 
 
 def to_toml(table: Mapping[str, Any], prefix: str = "") -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 from depthprobe.data import Dataset
 from depthprobe.models import DepthModel, load_model
-from depthprobe.probes import PROBES
 from depthprobe.provenance import data_identity, model_identity, part_name
+from depthprobe.study import probe_plans
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ def plan_work(models: Sequence[str | DepthModel], plans: Any, data: Dataset, out
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"Expected every model once, but got {twice} repeatedly; give each card its own name or tag.")
     if not isinstance(plans, Mapping):
-        plans = {probe: PROBES.facts(probe)["plan"]() for probe in plans}
+        plans = {probe: probe_plans(probe, {}, (data.protocol,)) for probe in plans}
     listed = {probe: list(p) if isinstance(p, list | tuple) else [p] for probe, p in plans.items()}
     whose, what = [model_identity(m) for m in networks], data_identity(data)
     jobs = [(probe, plan) for probe, many in listed.items() for plan in dict.fromkeys(many)]

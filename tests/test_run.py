@@ -233,7 +233,7 @@ def test_refusals(tiny, tmp_path):
     with pytest.raises(ValueError, match="Expected `device` to be auto, cpu or a device that is here, but got 'tpu9'"):
         run([tiny.model()], ["tiny_gain"], tiny.dataset(), out=tmp_path, device="tpu9")
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="Expected to write .*; choose a folder that can be written"):
+    with pytest.raises(OSError, match=r"Expected to write .*; choose a folder that can be written"):
         measure(tiny, tmp_path / "file" / "out")
 
 
@@ -242,7 +242,7 @@ def test_an_infinite_value_is_refused_with_its_place(tiny, tmp_path):
         return tiny.tiny_gain(model, batch, plan).assign(value=np.inf)
 
     tiny.PROBES._items["tiny_gain"] = (wild, tiny.PROBES.facts("tiny_gain"))
-    with pytest.raises(ValueError, match="infinity for .*tiny-0"):
+    with pytest.raises(ValueError, match=r"infinity for .*tiny-0"):
         measure(tiny, tmp_path, models=[tiny.model()])
 
 

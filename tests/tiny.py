@@ -1,7 +1,8 @@
 """Tiny data, models and probes with known answers for tests; importable by forked processes (no pytest here)."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -96,16 +97,13 @@ def gain_maps(model: DepthModel, batch: Batch, plan: GainPlan) -> list[dict]:
     return [{"image": image, "depth": batch.depth[0, 0].cpu().numpy(), "pred": pred, "meta": {"factor": "gain"}}]
 
 
-class register:
+@contextlib.contextmanager
+def register(function: Callable = tiny_gain, **facts) -> Iterator[None]:
     """While in this context, `tiny_gain` is a registered probe (with maps)."""
-
-    def __init__(self, function: Callable = tiny_gain, **facts) -> None:
-        self.function, self.facts = function, {"plan": GainPlan, "axes": {"level": "gain"}, "maps": gain_maps, **facts}
-
-    def __enter__(self) -> None:
-        PROBES.register("tiny_gain", **self.facts)(self.function)
-
-    def __exit__(self, *_: object) -> None:
+    PROBES.register("tiny_gain", **{"plan": GainPlan, "axes": {"level": "gain"}, "maps": gain_maps, **facts})(function)
+    try:
+        yield
+    finally:
         del PROBES._items["tiny_gain"]
 
 
