@@ -171,6 +171,7 @@ def _terms(pred: Tensor, prepared: PreparedTruth, kind: str, index: Sequence[int
     protocol, truth = prepared.protocol, prepared.truth
     method = protocol.check(kind)
     check_shapes(pred=(pred, "b 1 h w"))
+    index = None if index is None else [int(i) for i in index]
     if len(pred) != (len(truth) if index is None else len(index)):
         raise ValueError(
             f"Expected one prediction per {'image' if index is None else 'entry of `index`'}, but got {len(pred)} for "

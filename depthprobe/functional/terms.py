@@ -71,7 +71,7 @@ class Terms:
     ) -> None:
         self.raw = pred[:, 0] if pred.dtype in (torch.float32, torch.float64) else pred[:, 0].float()
         self._truth, self._failed_as = truth, failed_as
-        self._index = None if index is None else [int(i) for i in index]
+        self._index = index
 
     def _take(self, x: Tensor) -> Tensor:
         return self._truth.take(x, self._index)

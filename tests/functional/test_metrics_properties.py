@@ -121,5 +121,5 @@ def test_refusals_name_the_argument_and_the_known_names():
         METRICS["abs_rel"](pred, depth[..., :5], valid)
     with pytest.raises(ValueError, match="Did you mean `abs_rel`"):
         all_metrics(pred, depth, valid, ["absrel"])
-    with pytest.raises(ValueError, match="Expected metrics of .* but got 'throughput'"):
+    with pytest.raises(ValueError, match=r"Expected metrics of .* but got 'throughput'"):
         all_metrics(pred, depth, valid, ["throughput"])
