@@ -1,0 +1,138 @@
+"""The section on the error of the full image."""
+
+from typing import Any
+
+import pandas as pd
+
+from depthprobe.report import blocks, estimates, findings, pictures, tables, text
+from depthprobe.report.source import Source
+
+TITLE, ID = "Accuracy on the full image", "accuracy"
+READ = (
+    "Each point is the mean over samples; the bar holds 95 % of the means that come up when whole groups (scenes, "
+    "drives) are drawn again. Compare two networks by the paired differences, not by whether their bars overlap: both "
+    "saw the same samples, so most of the spread is shared. A verdict needs an interval without 0 and a sign-flip p, corrected "
+    "for the number of comparisons (Holm), of at most 0.05."
+)
+MISSING = "The run has no `error` probe, so there is no accuracy on the full image; add --probe error to the run."
+
+
+def section(source: Source, options: estimates.Options) -> tuple[blocks.Section, list[blocks.Finding], dict[str, Any]]:
+    """The section, its findings and its frames (for report.json)."""
+    if source.probe("error").empty:
+        return blocks.Section(id=ID, title=TITLE, blocks=[blocks.Note(text=MISSING)]), [], {}
+    means, gaps = estimates.accuracy(source, options), estimates.accuracy_difference(source, options)
+    metric = estimates.first_metric(means["metric"])
+    names = protocol_names(source)
+    found = [
+        findings.accuracy(means[means["model"].isin(estimates.networks(source))], gaps, metric, plan, source.short)
+        for plan in sorted(means["plan"].unique())
+    ]
+    content: list[Any] = [blocks.Table(table=t) for t in _forest(means, gaps, metric, names)]
+    if gaps.empty:
+        content.append(blocks.Note(text="Only one network was measured, so there is nothing to compare it with."))
+    every = [means_table(means, names), *([] if gaps.empty else [gaps_table(gaps, names)])]
+    content.append(blocks.More(summary="Every metric", blocks=[blocks.Table(table=t) for t in every]))
+    row = means[means["metric"] == metric].iloc[0]
+    content += pictures.error_gallery(source, metric, row["better"], row["unit"])
+    first = found[0]
+    made = blocks.Section(
+        id=ID,
+        title=TITLE,
+        finding=f"{first.lead} {first.text}",
+        blocks=content,
+        read=READ,
+        measured=source.plan("error"),
+    )
+    return made, found, {"accuracy": means, "accuracy_differences": gaps}
+
+
+def protocol_names(source: Source) -> dict[str, str]:
+    """Plan -> "protocol (hash)" as far as the sidecar knows."""
+    plans = source.side.get("plans") or {}
+    names = {}
+    for plan in source.table["plan"].unique():
+        fields = plans.get(plan) or {}
+        name = fields.get("protocol") or fields.get("name")
+        name = name.get("name") if isinstance(name, dict) else name
+        names[plan] = f"{name} ({plan})" if name else str(plan)
+    return names
+
+
+def sizes(frame: pd.DataFrame) -> str:
+    """`n = 64 samples in 64 groups` of a frame of estimates, ranges where cells differ."""
+    n, groups = (_range(frame[c]) for c in ("n", "groups"))
+    return f"n = {n} samples in {groups} groups"
+
+
+def _range(values: pd.Series) -> str:
+    low, high = int(values.min()), int(values.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _forest(means: pd.DataFrame, gaps: pd.DataFrame, metric: str, names: dict[str, str]) -> list[tables.HtmlTable]:
+    """Means and paired differences of one metric, drawn as interval bars beside their numbers."""
+    here = means[means["metric"] == metric]
+    unit, better, plans = here["unit"].iloc[0], here["better"].iloc[0], sorted(set(here["plan"]))
+    cells = {
+        "network": tables.plain(here["model"].tolist()),
+        **protocol_column(here, names),
+        **tables.bar_column(here, family=here["family"].tolist()),
+        f"{metric} [95 %]": tables.with_intervals(here),
+        "undefined": tables.plain(here["undefined"].tolist()),
+    }
+    said = "no unit" if unit == "1" else unit
+    caption = f"{metric} ({said}, {better} is better) of every network, {text.listed(names[p] for p in plans)}; {sizes(here)}."
+    out = [tables.html_table(here, cells, caption=caption, filename=f"accuracy-{metric}.csv")]
+    if gaps.empty:
+        return out
+    pair = gaps[gaps["metric"] == metric]
+    cells = {**protocol_column(pair, names), **pair_columns(pair, bars=True)}
+    caption = f"Paired differences of {metric}, second minus first network; the rule marks 0, hollow means undecided."
+    return [*out, tables.html_table(pair, cells, caption=caption, filename=f"accuracy-{metric}-differences.csv")]
+
+
+def means_table(means: pd.DataFrame, names: dict[str, str]) -> tables.HtmlTable:
+    """Every metric of every network."""
+    cells = {
+        "metric": tables.plain(means["metric"].tolist()),
+        **protocol_column(means, names),
+        "network": tables.plain(means["model"].tolist()),
+        "mean [95 %]": tables.with_intervals(means),
+        "better": tables.plain(means["better"].tolist()),
+        "n": tables.plain(means["n"].tolist()),
+        "groups": tables.plain(means["groups"].tolist()),
+        "undefined": tables.plain(means["undefined"].tolist()),
+    }
+    return tables.html_table(means, cells, caption="Every metric on the full image.", filename="accuracy.csv")
+
+
+def gaps_table(gaps: pd.DataFrame, names: dict[str, str]) -> tables.HtmlTable:
+    """Every paired difference."""
+    cells = {
+        "metric": tables.plain(gaps["metric"].tolist()),
+        **protocol_column(gaps, names),
+        **pair_columns(gaps),
+    }
+    caption = "Paired differences (second minus first network, same samples)."
+    return tables.html_table(gaps, cells, caption=caption, filename="accuracy_differences.csv")
+
+
+def protocol_column(frame: pd.DataFrame, names: dict[str, str]) -> dict[str, list[tables.Cell]]:
+    """A column with the protocol of every row, where the run has several."""
+    return {"protocol": tables.plain([names[p] for p in frame["plan"]])} if frame["plan"].nunique() > 1 else {}
+
+
+def pair_columns(gaps: pd.DataFrame, *, bars: bool = False) -> dict[str, list[tables.Cell]]:
+    """The columns that every table of paired differences shares; `bars` where all rows have one unit."""
+    return {
+        "first": tables.plain(gaps["a"].tolist()),
+        "second": tables.plain(gaps["b"].tolist()),
+        **(tables.bar_column(gaps, null=0.0) if bars else {}),
+        "difference [95 %]": tables.with_intervals(gaps),
+        "second is": tables.plain(gaps["verdict"].tolist()),
+        "p (Holm)": [tables.Cell(shown=text.p_value(p), key=repr(float(p)), numeric=True) for p in gaps["p_holm"]],
+        "effect d_z": tables.plain(gaps["d_z"].tolist()),
+        "P(second better)": tables.plain(gaps["superiority"].tolist()),
+        "n": tables.plain(gaps["n"].tolist()),
+    }

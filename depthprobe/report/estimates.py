@@ -1,0 +1,148 @@
+"""The frames behind the sections: every number on the page is a cell of one of these."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from depthprobe import stats
+from depthprobe.report.source import Source
+
+PREFERRED = ("abs_rel", "delta1", "rmse")
+FIRST_FILL = "mean"
+NEAR_BUDGET = 0.1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """How the page resamples."""
+
+    n_boot: int = 4_000
+    seed: int = 0
+
+    @property
+    def both(self) -> dict[str, Any]:
+        """As keywords of an estimator."""
+        return {"n_boot": self.n_boot, "seed": self.seed}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sparse:
+    """Everything estimated about one sparse plan, for one metric.
+
+    `curves`, `own`: `stats.Curve` against truth and against the network's own full-image prediction (None: not
+    measured); `areas`: b - a of the area under the curve, per selector x fill; `ratios`: how many times the budget b
+    needs for the same error; `control`: every selector minus `random`, per model x fill; `where`: share and enrichment.
+    """
+
+    plan: str
+    metric: str
+    better: str
+    unit: str
+    fills: list[str]
+    selectors: list[str]
+    budgets: list[float]
+    curves: stats.Curve
+    own: stats.Curve | None
+    areas: pd.DataFrame
+    ratios: pd.DataFrame
+    control: pd.DataFrame
+    where: pd.DataFrame
+
+
+def first_metric(metrics: Sequence[str]) -> str:
+    """The metric that sentences are about: abs_rel where measured, else the next of PREFERRED, else the first."""
+    known = sorted(set(metrics))
+    return next((m for m in PREFERRED if m in known), known[0])
+
+
+def networks(source: Source) -> list[str]:
+    """The models that findings are about: all but the oracles, unless there is nothing else."""
+    models = source.models
+    real = models[models["family"] != "oracle"]["model"].drop_duplicates().tolist()
+    return real or models["model"].drop_duplicates().tolist()
+
+
+def accuracy(source: Source, options: Options) -> pd.DataFrame:
+    """Mean error of every model on the full image, per plan and metric."""
+    return stats.summarise(source.probe("error"), ["plan", "metric", "model", "family"], **options.both)
+
+
+def accuracy_difference(source: Source, options: Options) -> pd.DataFrame:
+    """Paired differences of all pairs of networks, per plan and metric; Holm over each metric's pairs."""
+    table = source.probe("error")
+    table = table[table["model"].isin(networks(source)) & (table["better"] != "none")]
+    if table["model"].nunique() < 2:
+        return pd.DataFrame()
+    return stats.compare(table, ["plan", "metric"], between="model", **options.both)
+
+
+def sparse(source: Source, plan: str, options: Options) -> Sparse | None:
+    """Estimate everything about one sparse plan; None where it has no curve (no error metric at several budgets)."""
+    table = source.probe("sparse")
+    table = table[(table["plan"] == plan) & table["level"].notna()]
+    judged = table[table["better"] != "none"]
+    if judged.empty or judged["level"].nunique() < 2:
+        return None
+    metric = first_metric([m for m in judged["metric"] if "@" not in m] or list(judged["metric"]))
+    rows = judged[judged["metric"] == metric]
+    own = judged[judged["metric"] == f"{metric}@self"]
+    by = ["model", "family", "factor", "factor2"]
+    return Sparse(
+        plan=plan, metric=metric, better=rows["better"].iloc[0], unit=rows["unit"].iloc[0],
+        fills=_first(rows["factor2"].unique(), FIRST_FILL), selectors=_first(rows["factor"].unique(), "random"),
+        budgets=sorted(rows["level"].unique()),
+        curves=stats.curve(rows, by, **options.both),
+        own=stats.curve(own, by, **options.both) if len(own) else None,
+        areas=_areas(source, rows, options), ratios=_ratios(source, rows, options),
+        control=_control(rows, options), where=_where(table, options),
+    )  # fmt: skip
+
+
+def _first(values: Sequence[str] | np.ndarray, name: str) -> list[str]:
+    return sorted(values, key=lambda v: (v != name, v))
+
+
+def _areas(source: Source, rows: pd.DataFrame, options: Options) -> pd.DataFrame:
+    real = rows[rows["model"].isin(networks(source))]
+    if real["model"].nunique() < 2:
+        return pd.DataFrame()
+    return stats.compare(stats.area(real), ["factor", "factor2"], between="model", **options.both)
+
+
+def _ratios(source: Source, rows: pd.DataFrame, options: Options) -> pd.DataFrame:
+    real = rows[rows["model"].isin(networks(source))]
+    if real["model"].nunique() < 2:
+        return pd.DataFrame()
+    found = stats.curve_difference(real, ["factor", "factor2"], between="model", **options.both).summary
+    return found[found["quantity"].isin(["ratio50", "ratio90"])].reset_index(drop=True)
+
+
+def _control(rows: pd.DataFrame, options: Options) -> pd.DataFrame:
+    if "random" not in set(rows["factor"]) or rows["factor"].nunique() < 2:
+        return pd.DataFrame()
+    area = stats.area(rows)
+    return stats.compare(area, ["model", "factor2"], between="factor", a="random", **options.both)
+
+
+def _where(table: pd.DataFrame, options: Options) -> pd.DataFrame:
+    base = table["metric"].str.partition("@")[0]
+    rows = table[base.isin(["share", "enrichment"])]
+    if rows.empty:
+        return pd.DataFrame()
+    found = stats.summarise(rows, ["metric", "factor", "level", "model"], **options.both)
+    found["kind"] = found["metric"].str.partition("@")[0]
+    found["on"] = found["metric"].str.partition("@")[2]
+    numbers = ["estimate", "low", "high"]
+    spread = found.groupby(["metric", "factor", "level"])[numbers].transform(lambda v: v.round(12).nunique())
+    same = (spread <= 1).all(axis=1)
+    found.loc[same, "model"] = "all"
+    return found.drop_duplicates(["metric", "factor", "level", "model"]).reset_index(drop=True)
+
+
+def nearest_budget(budgets: Sequence[float], wanted: float = NEAR_BUDGET) -> float:
+    """The measured budget that is nearest to `wanted` on the log scale, the full image aside."""
+    partial = [b for b in budgets if b < 1] or list(budgets)
+    return min(partial, key=lambda b: (abs(np.log(b / wanted)), b))

@@ -1,0 +1,137 @@
+"""The head of the page: what was measured, the warnings that come first, and where everything came from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+import depthprobe
+from depthprobe.report import blocks, tables, text
+from depthprobe.report.source import NOT_RECORDED, Source, flat
+
+CARD_FACTS = ("output", "parameters", "size")
+
+
+def summary(source: Source) -> dict[str, str]:
+    """One line that says what the page is about."""
+    table, models = source.table, source.models
+    data = text.listed(sorted(table["dataset"].unique()))
+    line = (
+        f"{text.counted(models['model'].nunique(), 'network')} on {text.counted(table['sample'].nunique(), 'sample')} "
+        f"in {text.counted(table['group'].nunique(), 'group')} of {data}; protocol {protocol_name(source)}."
+    )
+    return {"summary": line, "version": depthprobe.__version__}
+
+
+def protocol_name(source: Source) -> str:
+    """Names and hashes of the evaluation protocols, as far as the sidecar says them."""
+    stored = [p for p in source.side.get("protocols") or [] if isinstance(p, Mapping)]
+    return text.listed(f"{p.get('name')} ({p.get('hash', NOT_RECORDED)})" for p in stored) if stored else NOT_RECORDED
+
+
+def cards(source: Source) -> dict[str, Mapping[str, Any]]:
+    """Model -> its card in the sidecar ({} where none is recorded)."""
+    stored = [card for card in source.side.get("models") or [] if isinstance(card, Mapping)]
+    named = {str(card.get("name")): card for card in stored}
+    return {m: named.get(m, {}) for m in source.models["model"]}
+
+
+def networks(source: Source) -> blocks.Section:
+    """Who was measured: model, weights, family and what its card declares."""
+    frame, card = source.models.copy(), cards(source)
+    for fact in CARD_FACTS:
+        frame[fact] = [_fact(card[m].get(fact)) for m in frame["model"]]
+    labels = {"model": "model", "tag": "weights", "family": "family", "output": "declared output",
+              "parameters": "parameters", "size": "input size", "samples": "samples"}  # fmt: skip
+    cells = {label: tables.plain(frame[c].tolist()) for c, label in labels.items()}
+    table = tables.html_table(frame, cells, caption="The networks measured.", filename="networks.csv")
+    return blocks.Section(id="networks", title="Networks", blocks=[blocks.Table(table=table)])
+
+
+def _fact(value: Any) -> Any:
+    if value is None:
+        return NOT_RECORDED
+    return " × ".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def warnings(source: Source) -> list[str]:
+    """What a reader has to know before any number, in words."""
+    return [w for w in (*_data_warnings(source), *_claim_warnings(source)) if w]
+
+
+def _data_warnings(source: Source) -> list[str]:
+    table, out = source.table, []
+    undefined = table[table["value"].isna()]
+    if len(undefined):
+        per = undefined.groupby(["probe", "metric"]).size()
+        shown = text.listed(f"{n:,} of {probe} {metric}" for (probe, metric), n in per.head(6).items())
+        out.append(
+            f"{len(undefined):,} of {text.counted(len(table), 'measurement')} "
+            f"({text.percent(len(undefined) / len(table))}) {'is' if len(undefined) == 1 else 'are'} undefined (NaN) "
+            f"and left out of the means: {shown}{' and others' if len(per) > 6 else ''}."
+        )
+    skipped = source.side.get("skipped") or {}
+    if skipped:
+        first = next(iter(skipped.items())) if isinstance(skipped, Mapping) else ("", str(skipped[0]))
+        out.append(f"{text.counted(len(skipped), 'sample')} could not be read and {_were(len(skipped))} left out, "
+                   f"e.g. {first[0]}: {first[1]}")  # fmt: skip
+    if source.broken:
+        out.append(
+            f"{text.counted(len(source.broken), 'stored map')} could not be read: {text.listed(source.broken[:3])}."
+        )
+    if (groups := table["group"].nunique()) < 20:
+        out.append(f"Only {text.counted(groups, 'independent group')}: intervals from so few are a little too narrow.")
+    if source.side.get("status", "complete") != "complete":
+        out.append("The run is not complete: start it again to measure the rest, then write this page anew.")
+    if not source.side:
+        out.append("The run's table.json is missing: plan, protocol, versions and commit are not known here.")
+    return out
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
+def _claim_warnings(source: Source) -> list[str]:
+    models, out = source.models, []
+    families = models[models["family"] != "oracle"].groupby("family")["model"].nunique()
+    if len(families) > 1 and families.min() < 3:
+        counts = text.listed(f"{n} {family}" for family, n in families.items())
+        out.append(
+            f"This run compares single networks ({counts}). A difference between them proves nothing about their "
+            "families: that needs several architectures and training seeds of each."
+        )
+    if len(source.probe("sparse")):
+        fills = [f for f in source.probe("sparse")["factor2"].unique() if f]
+        one = f"Only one fill ({fills[0]}) was measured, so no conclusion below is safe." if len(fills) == 1 else (
+            f"Trust only what holds under all {len(fills)} fills.")  # fmt: skip
+        out.append(f"An image with removed pixels is unlike anything the networks were trained on. {one}")
+    if source.table["dataset"].str.contains("scenes").any():
+        out.append("The scenes are synthetic; what holds there need not hold on photographs.")
+    return out
+
+
+def provenance(source: Source) -> blocks.Section:
+    """How to repeat the run, and every version that it came from."""
+    side = source.side
+    content: list[Any] = []
+    if source.study:
+        content.append(blocks.Code(title="Repeat this run", text="depthprobe run study.toml"))
+        content.append(blocks.Code(title="study.toml", text=source.study.rstrip()))
+    else:
+        content.append(
+            blocks.Note(text="There is no study.toml beside the table, so the command to repeat it is unknown.")
+        )
+    table = source.table
+    facts = [("rows", f"{len(table):,}"), ("samples", f"{table['sample'].nunique():,}"),
+             ("groups", f"{table['group'].nunique():,}"),
+             ("seeds", ", ".join(map(str, sorted(table["seed"].unique()))))]  # fmt: skip
+    known = ("version", "schema_version", "commit", "device", "python", "platform", "versions", "dataset")
+    facts += flat({k: side[k] for k in known if k in side})
+    facts += [(name, NOT_RECORDED) for name in ("commit", "versions") if not side.get(name)]
+    facts += [(f"seconds, {s['probe']}, {s['model']}", str(s["seconds"])) for s in side.get("seconds") or []]
+    frame = pd.DataFrame(facts, columns=["fact", "value"])
+    cells = {"fact": tables.plain(frame["fact"].tolist()), "value": tables.plain(frame["value"].tolist())}
+    stated = tables.html_table(frame, cells, caption="What the numbers came from.", filename="provenance.csv")
+    content.append(blocks.Table(table=stated))
+    return blocks.Section(id="provenance", title="Provenance", blocks=content)

@@ -1,0 +1,147 @@
+"""Galleries and slider: which stored maps are shown, by a stated rule, and their pictures."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from depthprobe.report import blocks, text
+from depthprobe.report.estimates import Sparse, nearest_budget
+from depthprobe.report.maps import (
+    DEPTH_MAP,
+    ERROR_MAP,
+    Dense,
+    colour_bar,
+    data_uri,
+    depth_picture,
+    depth_range,
+    error_picture,
+    error_range,
+    kept_picture,
+)
+from depthprobe.report.slider import payload
+from depthprobe.report.source import Source
+
+NO_MAPS = (
+    "This run kept no dense maps of this probe, so there is nothing to look at here; run again with maps (the default "
+    "keeps three samples)."
+)
+MAX_ROWS = 4
+
+
+def chosen(maps: list[Dense], metric: str, better: str) -> list[tuple[str, str]]:
+    """(why, sample) of the best, median and worst stored sample and of the largest disagreement between models."""
+    scores = pd.DataFrame(
+        [{"sample": m.sample, "model": m.model, "value": m.metrics.get(metric, np.nan)} for m in maps]
+    )
+    grid = scores.groupby(["sample", "model"])["value"].mean().unstack().dropna(how="all")
+    if grid.empty:
+        return []
+    mean = grid.mean(axis=1).sort_values(ascending=better != "higher", kind="stable")
+    named = [("best", mean.index[0]), ("median", mean.index[len(mean) // 2]), ("worst", mean.index[-1])]
+    if grid.shape[1] > 1:
+        named.append(("largest disagreement", (grid.max(axis=1) - grid.min(axis=1)).idxmax()))
+    seen: dict[str, list[str]] = {}
+    for why, sample in named:
+        seen.setdefault(str(sample), []).append(why)
+    return [(text.listed(why), sample) for sample, why in list(seen.items())[:MAX_ROWS]]
+
+
+def sparse_gallery(source: Source, found: Sparse) -> list[Any]:
+    """Image | kept pixels | prediction | truth | signed error at one budget, and the slider through all of them."""
+    maps = [m for m in source.maps if m.probe == "sparse" and m.plan in ("", found.plan) and math.isfinite(m.level)]
+    if not maps:
+        return [blocks.Heading(text="Pictures"), blocks.Note(text=NO_MAPS)]
+    at = nearest_budget(sorted({m.level for m in maps}))
+    selector = next((s for s in found.selectors if any(m.factor == s for m in maps)), maps[0].factor)
+    fill = next((f for f in found.fills if any(m.factor2 == f for m in maps)), maps[0].factor2)
+    here = [m for m in maps if (m.factor, m.factor2, m.level) == (selector, fill, at)]
+    rule = (
+        f"{text.percent(at)} of the pixels kept by {text.selector_name(selector)}, fill {fill or 'none'}. Among the "
+        f"{text.counted(len({m.sample for m in here}), 'sample')} with stored maps, the rows are those with the best, "
+        f"median and worst {found.metric} (mean over networks) and the largest disagreement between networks."
+    )
+    if kept := source.side.get("maps_rule"):
+        rule += f" Stored were {kept}."
+    rows = _rows(here, chosen(here, found.metric, found.better), found.metric, found.unit)
+    return [blocks.Heading(text="Pictures"), blocks.Gallery(rule=rule, rows=rows), *_slider(maps, found, source)]
+
+
+def error_gallery(source: Source, metric: str, better: str, unit: str) -> list[Any]:
+    """Image | prediction | truth | signed error on the full image."""
+    maps = [m for m in source.maps if m.probe == "error"]
+    if not maps:
+        return [blocks.Heading(text="Pictures"), blocks.Note(text=NO_MAPS)]
+    rule = (
+        f"Among the {text.counted(len({m.sample for m in maps}), 'sample')} with stored maps, the rows are those with "
+        f"the best, median and worst {metric} (mean over networks) and the largest disagreement between networks."
+    )
+    rows = _rows(maps, chosen(maps, metric, better), metric, unit)
+    return [blocks.Heading(text="Pictures"), blocks.Gallery(rule=rule, rows=rows)]
+
+
+def _rows(maps: list[Dense], picked: list[tuple[str, str]], metric: str, unit: str) -> list[dict[str, Any]]:
+    rows = []
+    for why, sample in picked:
+        mine = [m for m in maps if m.sample == sample]
+        limits, half = depth_range(mine[0]), error_range(mine)
+        for m in {m.model: m for m in mine}.values():
+            rows.append(_row(m, why, limits, half, metric, unit))
+    return rows
+
+
+def _row(m: Dense, why: str, limits: tuple[float, float], half: float, metric: str, unit: str) -> dict[str, Any]:
+    arrays = m.arrays
+    truth, pred = (depth_picture(arrays[k], limits) for k in ("depth", "pred"))
+    pictures = [("image", arrays["image"]), ("prediction", pred), ("truth", truth),
+                ("signed error", error_picture(arrays["pred"], arrays["depth"], half))]  # fmt: skip
+    if "keep" in arrays:
+        pictures.insert(1, ("kept pixels", kept_picture(arrays["image"], arrays["keep"])))
+    cells = [
+        {"label": label, "uri": data_uri(p), "alt": f"{label} of sample {m.sample}, {m.model}"} for label, p in pictures
+    ]
+    value = m.metrics.get(metric, float("nan"))
+    end = "" if unit == "1" else f" {unit}"
+    return {"why": f"{why}: {m.model}", "caption": f"sample {m.sample}, {metric} {text.number(value)}{end}",
+            "cells": cells, "scales": _scales(limits, half)}  # fmt: skip
+
+
+def _scales(limits: tuple[float, float], half: float) -> dict[str, str]:
+    near, far = (f"{text.number(v)} m" for v in limits)
+    size = f"{text.number(half)} m"
+    return {"near": near, "far": far, "minus": f"\N{MINUS SIGN}{size}", "plus": f"+{size}", **bars()}
+
+
+def bars() -> dict[str, str]:
+    """The two colour bars."""
+    return {"depth_bar": colour_bar(DEPTH_MAP), "error_bar": colour_bar(ERROR_MAP)}
+
+
+def _slider(maps: list[Dense], found: Sparse, source: Source) -> list[Any]:
+    data = payload(maps, found.metric)
+    shown, stored = len(data["samples"]), data.pop("stored")
+    part = "all" if shown == stored else f"the first {shown} (to keep the page small)"
+    rule = f"Choose a sample, a selector and a budget; of the {stored} stored samples {part} can be chosen."
+    data["unit"], data["curves"] = found.unit, _curve_data(found, set(data["selectors"]), source.short)
+    body = json.dumps(data, separators=(",", ":"), sort_keys=True, allow_nan=False)
+    safe = Markup(body.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+    heading = blocks.Heading(text="Slide through the budgets")
+    return [heading, blocks.Slider(rule=rule, json=safe, **bars())]
+
+
+def _curve_data(found: Sparse, selectors: set[str], short: dict[str, str]) -> list[dict[str, Any]]:
+    points = found.curves.points
+    points = points[points["factor"].isin(selectors)]
+    out = []
+    for (model, family, factor, fill), part in points.groupby(["model", "family", "factor", "factor2"], sort=True):
+        numbers = {k: [_json(v) for v in part[k]] for k in ("estimate", "low", "high")}
+        out.append({"name": short[model], "family": family, "selector": factor, "fill": fill,
+                    "budget": [float(v) for v in part["level"]], **numbers})  # fmt: skip
+    return out
+
+
+def _json(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -1,0 +1,235 @@
+"""The section on sparse pixels: from how few pixels, and which ones, a network still gives its depth."""
+
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from depthprobe.report import blocks, estimates, findings, pictures, svg, tables, text
+from depthprobe.report.accuracy import pair_columns, protocol_names, sizes
+from depthprobe.report.source import Source
+
+TITLE, ID = "Sparse pixels", "sparse"
+READ = (
+    "A selector ranks the pixels; a budget keeps the top share of them and the fill replaces the rest. Each panel is "
+    "one selector, each line one network; the band holds the whole true curve with 95 % probability, and the right end "
+    "is the full image. A curve that falls early needs few pixels. The area under the curve (AUC, over the logarithm of "
+    "the budget) is the mean over budgets; b50 and b90 are the budgets at which half and 90 % of what the full image "
+    "gains over the smallest budget is reached. Random pixels are the control: a selector says something about the "
+    "network only where it differs from them, and only if it does so under every fill. The best of many selectors is "
+    "flattered by the choice."
+)
+MISSING = (
+    "The run has no `sparse` probe, so nothing is known about how few pixels suffice; add --probe sparse to the run."
+)
+CAPTIONS = {
+    "enrichment": "Share of the kept pixels on each kind of place over the share of random pixels, at "
+    "{at} of the pixels; the rule marks 1, as often as random. {sizes}. The CSV holds every budget.",
+    "share": "Share of the kept pixels on each kind of place at {at} of the pixels; {sizes}. "
+    "The CSV holds every budget.",
+}
+NO_CURVE = "The `sparse` probe of this plan has no error at several budgets, so there is no curve to draw."
+
+
+def section(source: Source, options: estimates.Options) -> tuple[blocks.Section, list[blocks.Finding], dict[str, Any]]:
+    """The section, its findings and its frames (for report.json)."""
+    plans = sorted(source.probe("sparse")["plan"].unique())
+    if not plans:
+        return blocks.Section(id=ID, title=TITLE, blocks=[blocks.Note(text=MISSING)]), [], {}
+    names = protocol_names(source)
+    content: list[Any] = []
+    said: list[blocks.Finding] = []
+    frames: dict[str, pd.DataFrame] = {}
+    for plan in plans:
+        found = estimates.sparse(source, plan, options)
+        if len(plans) > 1:
+            content.append(blocks.Heading(text=f"Plan {names[plan]}"))
+        if found is None:
+            content.append(blocks.Note(text=NO_CURVE))
+            continue
+        content += plan_blocks(source, found, names[plan])
+        said += plan_findings(source, found)
+        frames |= plan_frames(found, f"_{plan}" if len(plans) > 1 else "")
+    line = f"{said[0].lead} {said[0].text}" if said else ""
+    made = blocks.Section(id=ID, title=TITLE, finding=line, blocks=content, read=READ, measured=source.plan("sparse"))
+    return made, said, frames
+
+
+def plan_findings(source: Source, found: estimates.Sparse) -> list[blocks.Finding]:
+    """All sentences about one plan."""
+    models, short = estimates.networks(source), source.short
+    made = [findings.few_pixels(found, models, short), findings.which_pixels(found, models, short),
+            *findings.who_needs_more(found, short), findings.where_they_lie(found)]  # fmt: skip
+    return [f for f in made if f is not None]
+
+
+def plan_frames(found: estimates.Sparse, suffix: str) -> dict[str, pd.DataFrame]:
+    """The frames of one plan by name."""
+    named = {"curves": found.curves.points, "budgets": found.curves.summary, "areas": found.areas,
+             "ratios": found.ratios, "control": found.control, "where": found.where}  # fmt: skip
+    if found.own is not None:
+        named |= {"curves_self": found.own.points, "budgets_self": found.own.summary}
+    return {f"sparse_{name}{suffix}": frame for name, frame in named.items()}
+
+
+def plan_blocks(source: Source, found: estimates.Sparse, protocol: str) -> list[Any]:
+    """Curves, budgets, comparisons, places and pictures of one plan."""
+    content = [
+        blocks.Heading(text="Error against the ground truth"),
+        *_curves(source, found, found.curves, protocol, ""),
+    ]
+    content.append(blocks.Heading(text="Change against the network's own full-image prediction"))
+    if found.own is None:
+        content.append(blocks.Note(text=f"{found.metric}@self was not measured, so self-consistency is not known."))
+    else:
+        content += _curves(source, found, found.own, protocol, "@self")
+    content += _compared(found, protocol) + _control(source, found) + _where(found)
+    return content + pictures.sparse_gallery(source, found)
+
+
+def _curves(source: Source, found: estimates.Sparse, curve: Any, protocol: str, against: str) -> list[Any]:
+    metric, shown = found.metric + against, []
+    frame, style = svg.shared_frame(curve.points), svg.styles(source.models, source.short)
+    for fill in found.fills:
+        points = curve.points[curve.points["factor2"] == fill]
+        panels = _panels(points, found, frame, style, metric)
+        legend = [(svg.key(s), s.name) for m, s in style.items() if m in set(points["model"])]
+        caption = (
+            f"{metric} ({'no unit' if found.unit == '1' else found.unit}) against the share of pixels kept, "
+            f"fill {fill or 'none'}, protocol {protocol}; simultaneous 95 % bands, {sizes(points)}. "
+            f"Thin dots: the same network on {text.selector_name(found.selectors[0])} pixels."
+        )
+        name = f"curves-{metric}-{fill}.csv"
+        shown.append(
+            blocks.Multiples(panels=panels, legend=legend, caption=caption, csv=tables.csv_uri(points), filename=name)
+        )
+    others = [
+        blocks.More(summary=f"The same under fill {fill}", blocks=[figure])
+        for fill, figure in zip(found.fills[1:], shown[1:], strict=True)
+    ]
+    return [shown[0], *others, blocks.Table(table=budgets_table(curve.summary, metric, found))]
+
+
+def _panels(
+    points: pd.DataFrame, found: estimates.Sparse, frame: svg.Frame, style: dict[str, svg.Style], metric: str
+) -> list[tuple[str, Markup]]:
+    control = points[points["factor"] == found.selectors[0]]
+    out = []
+    for selector in found.selectors:
+        mine, name = points[points["factor"] == selector], text.selector_name(selector)
+        ends = mine.sort_values("level").groupby("model")["estimate"].agg(["first", "last"])
+        said = "; ".join(
+            f"{style[m].name} from {text.number(v.first)} to {text.number(v.last)}"
+            for m, v in zip(ends.index, ends.itertuples(index=False), strict=True)
+        )
+        alt = f"{metric} against pixels kept by {name}, smallest budget to full image: {said}."
+        other = control if selector != found.selectors[0] else control.iloc[:0]
+        out.append((name, svg.curve_panel(mine, other, frame, style, alt)))
+    return out
+
+
+def budgets_table(summary: pd.DataFrame, metric: str, found: estimates.Sparse) -> tables.HtmlTable:
+    """AUC, b50 and b90 of every curve."""
+    frame = findings.wide(summary)
+    unit = found.unit
+    cells = {
+        "network": tables.plain(frame["model"].tolist()),
+        "selector": tables.plain(frame["factor"].tolist()),
+        "fill": tables.plain([f or "none" for f in frame["factor2"]]),
+        f"AUC of {metric}": tables.with_intervals(frame, "auc", unit),
+        "b50": budget_cells(frame, "b50", found.budgets[0]),
+        "b90": budget_cells(frame, "b90", found.budgets[0]),
+        "n": tables.plain(frame["n"].tolist()),
+    }
+    caption = f"Area under the {metric} curve and budgets needed, with 95 % intervals."
+    return tables.html_table(frame, cells, caption=caption, filename=f"budgets-{metric}.csv")
+
+
+def budget_cells(frame: pd.DataFrame, name: str, smallest: float) -> list[tables.Cell]:
+    """Budgets in words: `3.1 % [2.4 %, 4.0 %]`, "no measured budget"."""
+    columns = frame[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)
+    return [
+        tables.Cell(shown=findings.budget(float(a), float(b), float(c), smallest), key=repr(float(a)), numeric=True)
+        for a, b, c in columns
+    ]
+
+
+def _compared(found: estimates.Sparse, protocol: str) -> list[Any]:
+    out: list[Any] = [blocks.Heading(text="Networks compared")]
+    if found.areas.empty:
+        return [*out, blocks.Note(text="Only one network was measured, so there is nothing to compare it with.")]
+    areas = found.areas
+    cells = {
+        "selector": tables.plain(areas["factor"].tolist()),
+        "fill": tables.plain([f or "none" for f in areas["factor2"]]),
+        **pair_columns(areas, bars=True),
+    }
+    side = "better" if found.better == "lower" else "worse"
+    caption = (
+        f"Area under the {found.metric} curve, second minus first network, per selector and fill: left of the rule at "
+        f"0 the second is {side}; hollow means undecided. Protocol {protocol}, {sizes(areas)}."
+    )
+    out.append(blocks.Table(table=tables.html_table(areas, cells, caption=caption, filename="areas.csv")))
+    if len(found.ratios):
+        out.append(blocks.Table(table=_ratio_table(found.ratios)))
+    return out
+
+
+def _ratio_table(ratios: pd.DataFrame) -> tables.HtmlTable:
+    shown = [tables.Cell(shown=text.UNDEFINED if pd.isna(r.estimate) else findings.times(r.estimate, r.low, r.high),
+                         key=repr(float(r.estimate)), numeric=True) for r in ratios.itertuples()]  # fmt: skip
+    cells = {
+        "selector": tables.plain(ratios["factor"].tolist()),
+        "fill": tables.plain([f or "none" for f in ratios["factor2"]]),
+        "first": tables.plain(ratios["a"].tolist()),
+        "second": tables.plain(ratios["b"].tolist()),
+        "at": tables.plain(ratios["quantity"].tolist()),
+        "budget of second / first": shown,
+        "resamples without": [
+            tables.Cell(shown=text.percent(v), key=repr(float(v)), numeric=True) for v in ratios["not_reached"]
+        ],
+    }
+    caption = "How many times the budget the second network needs for the same error."
+    return tables.html_table(ratios, cells, caption=caption, filename="ratios.csv")
+
+
+def _control(source: Source, found: estimates.Sparse) -> list[Any]:
+    out: list[Any] = [blocks.Heading(text="Selectors against random pixels")]
+    if found.control.empty:
+        return [*out, blocks.Note(text="The random control was not measured, so no selector can be judged.")]
+    frame = found.control
+    cells = {
+        "network": tables.plain(frame["model"].tolist()),
+        "fill": tables.plain([f or "none" for f in frame["factor2"]]),
+        **pair_columns(frame, bars=True),
+    }
+    side = "better" if found.better == "lower" else "worse"
+    caption = (
+        f"Area under the {found.metric} curve, selector minus random: left of the rule at 0 the selector is {side}."
+    )
+    return [*out, blocks.Table(table=tables.html_table(frame, cells, caption=caption, filename="control.csv"))]
+
+
+def _where(found: estimates.Sparse) -> list[Any]:
+    out: list[Any] = [blocks.Heading(text="Where the kept pixels lie")]
+    if found.where.empty:
+        return [*out, blocks.Note(text="Shares of the kept pixels were not measured in this run.")]
+    at = estimates.nearest_budget(sorted(found.where["level"].dropna().unique()))
+    here = found.where[found.where["level"] == at]
+    for kind, null in (("enrichment", 1.0), ("share", None)):
+        frame = here[here["kind"] == kind].reset_index(drop=True)
+        if frame.empty:
+            continue
+        cells = {
+            "selector": tables.plain([text.selector_name(s) for s in frame["factor"]]),
+            "place": tables.plain([str(o).replace("_", " ") for o in frame["on"]]),
+            "network": tables.plain(frame["model"].tolist()),
+            **tables.bar_column(frame, null=null),
+            f"{kind} [95 %]": tables.with_intervals(frame),
+            "undefined": tables.plain(frame["undefined"].tolist()),
+        }
+        caption = CAPTIONS[kind].format(at=text.percent(at), sizes=sizes(frame))
+        every = found.where[found.where["kind"] == kind]
+        table = blocks.Table(table=tables.html_table(every, cells, caption=caption, filename=f"{kind}.csv"))
+        out.append(table if kind == "enrichment" else blocks.More(summary="The shares themselves", blocks=[table]))
+    return out

@@ -1,0 +1,88 @@
+"""Numbers, names and lists as a reader wants them: the only place where the page rounds."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+UNDEFINED = "undefined"
+AGAINST = {"": "the ground truth", "self": "the network's own full-image prediction"}
+METRIC_NAMES = {
+    "abs_rel": "absolute relative error",
+    "rmse": "root mean square error",
+    "delta1": "share of pixels within 25 %",
+    "enrichment": "enrichment over random",
+    "share": "share of kept pixels",
+}
+
+
+def number(value: float) -> str:
+    """Three significant digits; four places at most, none above 1000."""
+    if not math.isfinite(value):
+        return UNDEFINED
+    if value == 0:
+        return "0"
+    places = min(4, max(0, 2 - math.floor(math.log10(abs(value)))))
+    text = f"{value:,.{places}f}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def interval(estimate: float, low: float, high: float, unit: str = "1") -> str:
+    """`0.213 [0.201, 0.224] m`; a missing interval is said, not hidden."""
+    end = "" if unit in ("1", "") else f" {unit}"
+    if not math.isfinite(estimate):
+        return UNDEFINED
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{number(estimate)}{end} [no interval]"
+    return f"{number(estimate)} [{number(low)}, {number(high)}]{end}"
+
+
+def percent(value: float) -> str:
+    """A share of pixels as per cent: `2.5 %`."""
+    return f"{100 * value:.3g} %" if math.isfinite(value) else UNDEFINED
+
+
+def percent_interval(estimate: float, low: float, high: float) -> str:
+    """`2.5 % [1.9 %, 3.2 %]` of the pixels."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return percent(estimate)
+    return f"{percent(estimate)} [{percent(low)}, {percent(high)}]"
+
+
+def metric_name(metric: str) -> str:
+    """What a metric is called in a sentence: `abs_rel@self` -> "abs_rel against self"."""
+    base, _, against = metric.partition("@")
+    return f"{base} against {against}" if against else base
+
+
+def selector_name(selector: str) -> str:
+    """`image_edges.reversed` -> "reversed image edges"."""
+    name = selector.replace("_", " ")
+    return f"reversed {name.removesuffix('.reversed')}" if name.endswith(".reversed") else name
+
+
+def listed(items: Iterable[str]) -> str:
+    """`a, b and c`."""
+    items = list(items)
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "none"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """`1 sample`, `3 samples`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def verdict(low: float, high: float) -> str:
+    """Whether an interval of a difference leaves out 0: "lower", "higher" or "undecided"."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "undecided"
+    return "lower" if high < 0 else "higher" if low > 0 else "undecided"
+
+
+def short_names(models: Sequence[str]) -> dict[str, str]:
+    """Model names without their common scheme, where that leaves them distinct: `zoo:pvt` -> `pvt`."""
+    short = {m: m.partition(":")[2] or m for m in models}
+    return short if len(set(short.values())) == len(short) else {m: m for m in models}
+
+
+def p_value(p: float) -> str:
+    """A p value: `< 0.001` where smaller."""
+    return UNDEFINED if not math.isfinite(p) else "< 0.001" if p < 0.001 else number(p)
