@@ -19,7 +19,7 @@ from depthprobe.data import Dataset
 from depthprobe.models import DepthModel
 from depthprobe.schema import SCHEMA_VERSION
 
-NOT_CONTENT = ("n", "batch_size", "on_error")
+NOT_CONTENT = ("n", "seeds", "batch_size", "on_error")
 LIBRARIES = ("torch", "torchvision", "timm", "captum", "lightning", "numpy", "scipy", "numba", "pandas", "pyarrow")
 
 
@@ -47,7 +47,8 @@ def weights_digest(model: nn.Module) -> str:
 
 
 def data_identity(dataset: Dataset) -> dict[str, Any]:
-    """What decides a sample's content: the data set's facts, without those that only say how many or how read.
+    """What decides a sample's content: the data set's facts, without those that only say how many or how read
+    (which samples they are is part of a part's name anyway).
 
     Where the facts have a `digest` of the files, the place where they lie is left out too: a moved folder is the same.
     """

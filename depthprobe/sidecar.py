@@ -27,7 +27,7 @@ def start_run(work: Work, *, resume: bool, maps: int) -> None:
     for pattern in removable:
         for file in work.out.glob(pattern):
             file.unlink()
-    study = describe(work.models, work.plans, work.dataset, out=str(work.out), maps=maps)
+    study = describe(work.names, work.plans, work.dataset, out=str(work.out), maps=maps)
     write_atomic(work.out / "study.toml", to_toml(study).encode())
     _write_sidecar(work, {"status": "running", "device": []})
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from depthprobe.data import DATASETS, Dataset, load_dataset
 from depthprobe.functional.protocol import PROTOCOLS, Protocol, get_protocol
-from depthprobe.models import DepthModel
 from depthprobe.probes import PROBES
 
 Plans = Mapping[str, Any]
@@ -87,7 +86,7 @@ def open_dataset(study: Study) -> Dataset:
     options = dict(study.dataset)
     name = str(options.pop("name", "scenes"))
     check_keys(f"options of data set `{name}`", options, dataset_options(name))
-    return load_dataset(name, **options)
+    return load_dataset(name, **{key: _tuples(value) for key, value in options.items()})
 
 
 def dataset_options(name: str) -> list[str]:
@@ -168,13 +167,12 @@ def _tuples(value: Any) -> Any:
 
 
 def describe(
-    models: Sequence[DepthModel | str], plans: Mapping[str, Sequence[Any]], dataset: Dataset, *, out: str, maps: int
+    models: Sequence[str], plans: Mapping[str, Sequence[Any]], dataset: Dataset, *, out: str, maps: int
 ) -> dict[str, Any]:
     """The resolved description of a run: every plan with all of its fields, so that later defaults cannot change it."""
-    names = [m if isinstance(m, str) else m.card.name for m in models]
     options = {k: v for k, v in dataset.options.items() if v is not None}
     tables = {probe: [_fields(plan) for plan in many] for probe, many in plans.items()}
-    head = {"models": names, "probes": list(plans), "out": out, "maps": maps}
+    head = {"models": list(models), "probes": list(plans), "out": out, "maps": maps}
     return {**head, "dataset": {"name": dataset.name, **options}, "plan": tables}
 
 

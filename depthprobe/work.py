@@ -24,8 +24,9 @@ class Unit:
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """Everything that a run goes through: models on their device, plans by probe, data, and the units."""
+    """Everything that a run goes through: models (and the names they were opened by), plans by probe, data, units."""
 
+    names: list[str]
     models: list[DepthModel]
     plans: dict[str, list[Any]]
     dataset: Dataset
@@ -49,8 +50,8 @@ def plan_work(models: Sequence[str | DepthModel], plans: Any, data: Dataset, out
             f"Expected at least one model, probe and sample, but got {len(models)}, {len(plans)} and {len(data)}."
         )
     networks = [load_model(m) if isinstance(m, str) else m for m in models]
-    names = [(m.card.name, m.card.tag) for m in networks]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    cards = [(m.card.name, m.card.tag) for m in networks]
+    if twice := sorted({card for card in cards if cards.count(card) > 1}):
         raise ValueError(f"Expected every model once, but got {twice} repeatedly; give each card its own name or tag.")
     if not isinstance(plans, Mapping):
         plans = {probe: probe_plans(probe, {}, (data.protocol,)) for probe in plans}
@@ -63,4 +64,5 @@ def plan_work(models: Sequence[str | DepthModel], plans: Any, data: Dataset, out
         for m in range(len(networks))
         for probe, plan in jobs
     ]
-    return Work(networks, listed, data, out, units, {"dataset": what, "models": whose})
+    names = [m if isinstance(m, str) else m.card.name for m in models]
+    return Work(names, networks, listed, data, out, units, {"dataset": what, "models": whose})

@@ -83,7 +83,7 @@ def test_wrong_options_are_named(options, message):
 def test_every_default_and_quick_plan_survives_its_description(tmp_path, tiny, probe, protocol):
     plans = probe_plans(probe, {}, (protocol,), (0, 3)) + [quick_plan(probe)]
     data = tiny.dataset()
-    text = to_toml(describe([tiny.model("zoo:x")], {probe: plans}, data, out="o", maps=1))
+    text = to_toml(describe(["zoo:x"], {probe: plans}, data, out="o", maps=1))
     study = read_study(write(tmp_path, text))
     assert make_plans(study, "scenes") == {probe: list(dict.fromkeys(plans))}
     assert (study.models, study.out, study.maps, study.dataset["name"]) == (("zoo:x",), "o", 1, "tiny")
@@ -93,10 +93,10 @@ def test_a_changed_protocol_is_described_in_full(tmp_path, tiny):
     name = PROTOCOLS.names()[0]
     odd = dataclasses.replace(get_protocol(name), floor=0.25, max_depth=33.0, seed=2)
     unnamed = dataclasses.replace(odd, name="mine")
-    text = to_toml(describe([tiny.model()], {"error": [odd]}, tiny.dataset(), out="o", maps=1))
+    text = to_toml(describe(["m"], {"error": [odd]}, tiny.dataset(), out="o", maps=1))
     assert make_plans(read_study(write(tmp_path, text)), "scenes") == {"error": [odd]}
     assert plan_id(odd) != plan_id(get_protocol(name))
-    assert "mine" in to_toml(describe([tiny.model()], {"error": [unnamed]}, tiny.dataset(), out="o", maps=1))
+    assert "mine" in to_toml(describe(["m"], {"error": [unnamed]}, tiny.dataset(), out="o", maps=1))
 
 
 def test_plans_cross_protocols_and_seeds_unless_a_table_names_its_own():
