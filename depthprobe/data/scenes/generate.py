@@ -7,6 +7,8 @@ from depthprobe.data.scenes.kernels.compiling import warm_once
 from depthprobe.data.scenes.render import ALL_CUES, Rendering, pack, render
 from depthprobe.data.scenes.rooms import make_room
 from depthprobe.data.scenes.scene import Frame, Scene
+from depthprobe.data.scenes.shapes import make_shapes
+from depthprobe.data.scenes.streets import make_street
 from depthprobe.data.scenes.viewpoint import is_poor_view
 
 SCENES_VERSION = 1  # raise it with every change that changes a byte of any image, depth or id
@@ -24,7 +26,7 @@ def make_good_room(seed: int, size: tuple[int, int]) -> Scene:
     return scene
 
 
-GENERATORS: dict[str, Generator] = {"rooms": make_good_room}
+GENERATORS: dict[str, Generator] = {"rooms": make_good_room, "streets": make_street, "shapes": make_shapes}
 
 
 def build_scene(kind: str, seed: int, size: tuple[int, int] = (96, 128)) -> Scene:

@@ -243,8 +243,9 @@ class Scene:
 
     def sun(self, direction: Point, rgb: Colour, radius: float = 0.01) -> None:
         """Add a distant light; `direction` points to it."""
-        towards = np.asarray(direction, float)
-        towards = towards / np.linalg.norm(towards)
+        x, y, z = (float(k) for k in direction)
+        size = math.sqrt(x * x + y * y + z * z)
+        towards = (x / size, y / size, z / size)
         self.lights.append([1.0, *towards, *rgb, radius, -2.0, 0, 0, 0])
         self.sky[8:11] = list(towards)
 
