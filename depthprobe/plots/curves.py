@@ -1,5 +1,6 @@
 """Curves over a budget with their bands and labels at their ends."""
 
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -41,7 +42,7 @@ def draw_curves(
     if families is None and "family" in points:
         families = dict(zip(points[line], points["family"], strict=True))
     style = style or styles(points[line].unique().tolist(), families)
-    ends: dict[Any, float] = {}
+    ends: dict[Any, tuple[float, float]] = {}
     with theme():
         ax = axes_of(ax)
         for value, part in points.sort_values(x).groupby(line, sort=True):
@@ -51,12 +52,12 @@ def draw_curves(
             ax.fill_between(part[x], part[low], part[high], color=colour, alpha=0.18, linewidth=0, zorder=2)
             known = part[part["estimate"].notna()]
             if len(known):
-                ends[value] = float(known["estimate"].iloc[-1])
+                ends[value] = float(known[x].iloc[-1]), float(known["estimate"].iloc[-1])
         budget_axis(ax, points[x], axis_label(x, axes or {}), log=log)
         difference = {"a", "b"} <= set(points.columns)
         if difference:
             ax.axhline(0, color="#444444", linewidth=0.8, zorder=1)
-        ax.set_ylabel(value_label(points, difference=difference))
+        ax.set_ylabel(textwrap.fill(value_label(points, difference=difference, names=names), 32))
         if direct:
             label_ends(ax, ends, style, names)
     return ax
@@ -93,35 +94,43 @@ def budget_axis(ax: Axes, x: pd.Series, name: str, *, log: bool) -> None:
 
 
 def label_ends(
-    ax: Axes, ends: Mapping[Any, float], style: Mapping[Any, Mapping[str, Any]], names: Names | None = None
+    ax: Axes,
+    ends: Mapping[Any, tuple[float, float]],
+    style: Mapping[Any, Mapping[str, Any]],
+    names: Names | None = None,
 ) -> None:
-    """Write each line's name beside its end, pushed apart so that no two overlap, with a thin leader."""
+    """Write each line's name beside its end (x, y), pushed apart so that no two overlap, with a thin leader."""
     figure = figure_of(ax)
     if figure.get_layout_engine() is not None:
         figure.draw_without_rendering()  # the final height of the axes decides how far apart labels must be
     height = ax.get_window_extent().height / figure.dpi * 72
     size = 7.5
     low, high = ax.get_ylim()
-    want = {v: (y - low) / (high - low) for v, y in ends.items()}
-    placed = spread(want, 1.35 * size / max(height, 1.0))
+    placed = spread({v: (y - low) / (high - low) for v, (_, y) in ends.items()}, 1.3 * size / max(height, 1.0))
     ax.set_ylim(low, high)
     for value, at in placed.items():
         colour = style[value]["color"]
+        leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 3, "relpos": (0, 0.5)}
         ax.annotate(
-            display_name(value, names), (1.0, want[value]), (1.05, at), xycoords="axes fraction",
-            textcoords="axes fraction", fontsize=size, color=ink(colour), va="center", ha="left", annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 0},
+            display_name(value, names), ends[value], (1.03, at), xycoords="data", textcoords="axes fraction",
+            fontsize=size, color=ink(colour), va="center", ha="left", annotation_clip=False, arrowprops=leader,
         )  # fmt: skip
 
 
 def spread(want: Mapping[Any, float], gap: float) -> dict[Any, float]:
-    """Places on [0, 1] at least `gap` apart, in the order of and near to the places wanted."""
+    """Places at least `gap` apart, in the order of the places wanted and near to them, within [0, 1] if they fit."""
     order = sorted(want, key=lambda v: (want[v], str(v)))
-    at = np.array([want[v] for v in order])
-    for i in range(1, len(at)):
-        at[i] = max(at[i], at[i - 1] + gap)
-    if len(at) and at[-1] > 1:
-        at[-1] = 1.0
-        for i in range(len(at) - 2, -1, -1):
-            at[i] = min(at[i], at[i + 1] - gap)
-    return {v: float(a) for v, a in zip(order, at, strict=True)}
+    stacks: list[list[Any]] = []  # places that touch move as one, around their middle
+    middle = lambda stack: float(np.mean([want[v] for v in stack]))  # noqa: E731
+    for value in order:
+        stacks.append([value])
+        while len(stacks) > 1 and middle(stacks[-2]) + gap * (len(stacks[-2]) + len(stacks[-1])) / 2 > middle(
+            stacks[-1]
+        ):
+            top = stacks.pop()
+            stacks[-1] = [*stacks[-1], *top]
+    at = np.array([middle(s) + gap * (i - (len(s) - 1) / 2) for s in stacks for i in range(len(s))])
+    steps = gap * np.arange(len(at))
+    at = np.maximum(at, steps)  # not below 0
+    at = np.minimum(at, max(1.0, gap * (len(at) - 1)) - steps[::-1])  # not above 1
+    return dict(zip(order, at.tolist(), strict=True))

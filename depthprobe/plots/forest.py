@@ -55,7 +55,7 @@ def draw_forest(
             ax.axvline(zero, color="#444444", linewidth=0.8, zorder=1)
         for at, (_, row) in zip(y, frame.iterrows(), strict=True):
             _mark(ax, float(at), row, style[row[hue]] if hue else plain)
-            if numbers:
+            if numbers and not np.isnan(row["estimate"]):
                 ax.text(1.02, at, with_interval(row, sign=compared and not ratio), transform=ax.get_yaxis_transform(),
                         va="center", fontsize=7.5)  # fmt: skip
         ax.set_yticks(y, [" · ".join(display_name(row[c], names) for c in keys) for _, row in frame.iterrows()])
@@ -63,7 +63,7 @@ def draw_forest(
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="y", visible=False)
         ax.spines["left"].set_visible(False)
-        ax.set_xlabel(label or value_label(frame, difference=compared))
+        ax.set_xlabel(label or value_label(frame, difference=compared, names=names))
     return ax
 
 

@@ -47,10 +47,10 @@ def draw_gallery(
             raise ValueError(f"Expected valid truth in every map, but got none for sample {meta.get('sample')!r}.")
     limit = error_range or float(np.nanpercentile(np.abs(np.concatenate([e.ravel() for e in errors])), 98)) or 1.0
     shown = [c for c in COLUMNS if c != "kept pixels" or any("keep" in e for e in entries)]
-    cell = (width - 0.75) / len(shown)
+    cell = (width - 1.1) / len(shown)
     ratio = max(np.shape(e["depth"])[0] / np.shape(e["depth"])[1] for e in entries)
     with theme(), mpl.rc_context({"axes.grid": False}):
-        figure = Figure(figsize=(width, (cell * ratio + 0.36) * len(entries) + 0.25), layout="constrained")
+        figure = Figure(figsize=(width, (cell * ratio + 0.27) * len(entries) + 0.15), layout="constrained")
         grid = figure.subplots(len(entries), len(shown), squeeze=False)
         for line, entry, meta, error in zip(grid, entries, metas, errors, strict=True):
             _draw_row(dict(zip(shown, line, strict=True)), entry, meta, error, limit, metric, names, cell)
@@ -96,7 +96,9 @@ def _under(
     """The words under one picture of a row."""
     if name == "image":
         return str(meta.get("sample", ""))
-    if name == "kept pixels" and "keep" in entry:
+    if name == "kept pixels":
+        if "keep" not in entry:
+            return "all pixels"
         return f"{meta.get('factor', '')} {100 * float(meta.get('level', np.mean(entry['keep']))):.3g} %".strip()
     if name == "prediction":
         return display_name(meta.get("model", ""), names)

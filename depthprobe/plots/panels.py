@@ -102,9 +102,13 @@ def describe_figure(figure: Figure, *, title: str = "", caption: str = "") -> Fi
         foot = len(below) * 7 * 1.4 / 72 + (0.06 if below else 0)
         total = height + foot + len(above) * 9.5 * 1.3 / 72
         figure.set_size_inches(width, total)
-        figure.set_layout_engine("constrained", rect=(0, foot / total, 1, 1 - foot / total))
+        across = figure.get_supxlabel()
+        bottom = (foot + (0.19 if across else 0)) / total
+        figure.set_layout_engine("constrained", rect=(0, bottom, 1, 1 - bottom))
         if above:
             figure.suptitle("\n".join(above), x=0.01, ha="left", fontsize=9.5, fontweight="bold")
+        if across:
+            figure.supxlabel(across, y=(foot + 0.03) / total, fontsize=8)
         if below:
             figure.text(0.01, 0.04 / total, "\n".join(below), fontsize=7, color="#444444", va="bottom", linespacing=1.3)
     return figure

@@ -17,7 +17,7 @@ OKABE_ITO = {
 FAMILY_COLOURS = {
     "cnn": OKABE_ITO["blue"], "transformer": OKABE_ITO["orange"], "hybrid": OKABE_ITO["green"], "oracle": "#777777",
 }  # fmt: skip
-_MARKERS = {"cnn": "osDpH", "transformer": "^v<>d", "hybrid": "PX*h8", "oracle": "xx+12"}
+_MARKERS = {"cnn": "osDpH", "transformer": "^v<>", "hybrid": "PX*", "oracle": "dh8"}  # all can be filled or hollow
 _LINES: Sequence[Any] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)))
 _OTHERS = ("blue", "orange", "green", "vermillion", "purple", "sky", "black")
 _SETTINGS: dict[Any, Any] = {
@@ -88,7 +88,7 @@ def styles(values: Sequence[object], families: Mapping[Any, str] | None = None) 
         family = (families or {}).get(value, "")
         at = place[family] = place.get(family, -1) + 1
         if family in FAMILY_COLOURS:
-            colour, marker = FAMILY_COLOURS[family], _MARKERS[family][at % 5]
+            colour, marker = FAMILY_COLOURS[family], _MARKERS[family][at % len(_MARKERS[family])]
         else:
             colour, marker = OKABE_ITO[_OTHERS[at % len(_OTHERS)]], "osD^vPX"[at % 7]
         found[value] = {"color": colour, "marker": marker, "linestyle": _LINES[at % len(_LINES)]}

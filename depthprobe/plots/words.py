@@ -9,7 +9,6 @@ import pandas as pd
 from depthprobe.plots.theme import display_name
 
 Names = Mapping[Any, str]
-_FEWER = {"lower": "lower", "higher": "higher"}
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -45,8 +44,8 @@ def metric_name(metric: str) -> str:
     return name.replace("@self", " vs own full-image prediction").replace("@", " on ")
 
 
-def value_label(frame: pd.DataFrame, *, difference: bool = False) -> str:
-    """The label of the value axis: metric, unit and direction, as the table states them.
+def value_label(frame: pd.DataFrame, *, difference: bool = False, names: Names | None = None) -> str:
+    """The label of the value axis: metric, unit and direction, as the table states them; sides of a `difference`.
 
     Raises:
         ValueError: if the frame mixes units, or directions, which cannot share an axis.
@@ -59,8 +58,11 @@ def value_label(frame: pd.DataFrame, *, difference: bool = False) -> str:
     metrics = frame["metric"].unique() if "metric" in frame else []
     name = metric_name(str(metrics[0])) if len(metrics) == 1 else "value"
     unit, better = frame["unit"].iloc[0], frame["better"].iloc[0]
-    label = f"{'difference in ' if difference else ''}{name} ({unit})"
-    return label if better == "none" else f"{label}, {_FEWER[better]} is better"
+    label = f"{name} ({unit})"
+    if difference:
+        sides = [display_name(frame[c].iloc[0], names) if frame[c].nunique() == 1 else "each" for c in ("b", "a")]
+        label = f"{label}: {sides[0]} − {sides[1]}"
+    return label if better == "none" else f"{label}, {better} is better"
 
 
 def ratio_title(row: pd.Series | pd.DataFrame, names: Names | None = None, what: str = "pixels") -> str:
