@@ -152,7 +152,9 @@ class _Loop:
         if not bool(torch.isfinite(loss)):
             names = [self.data.dataset.samples[i] for i in indices]
             last = self.out / "last.pt"
-            raise FloatingPointError(f"The loss is {loss.item()} at step {self.step} on {names}; last good state: {last}.")
+            raise FloatingPointError(
+                f"The loss is {loss.item()} at step {self.step} on {names}; last good state: {last}."
+            )
         self.fabric.backward(loss)
         self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=self.recipe.clip)
         rate = self.rate(self.step)
@@ -251,7 +253,9 @@ def _same_recipe(recipe: Recipe, out: Path) -> None:
     path, mine = out / "recipe.json", json.loads(json.dumps(dataclasses.asdict(recipe)))
     if path.exists() and (theirs := json.loads(path.read_text())) != mine:
         different = sorted(k for k in mine if mine[k] != theirs.get(k))
-        raise ValueError(f"Expected {out} to be a training of this recipe, but it differs in {different}; choose another --out.")
+        raise ValueError(
+            f"Expected {out} to be a training of this recipe, but it differs in {different}; choose another --out."
+        )
     path.write_text(json.dumps(mine, indent=2))
 
 

@@ -14,8 +14,8 @@ from depthprobe.data.dataset import Dataset
 class ArrayCache:
     """Image and depth of every sample of a data set as arrays on disk.
 
-    Convention: `rgb.npy` uint8 (N,H,W,3); `depth.npy` float32 (N,H,W) in metres, inf where invalid; `done.npy` int8 (N,)
-    is > 0 for finished samples. All samples must have one size.
+    Convention: `rgb.npy` uint8 (N,H,W,3); `depth.npy` float32 (N,H,W) in metres, inf where invalid; `done.npy` int8
+    (N,) is > 0 for finished samples. All samples must have one size.
     """
 
     def __init__(self, dataset: Dataset, folder: str | Path, *, key: str | None = None) -> None:
@@ -37,7 +37,9 @@ class ArrayCache:
         fresh = not path.exists()
         array = np.lib.format.open_memmap(path, mode="w+" if fresh else "r+", shape=shape, dtype=dtype)
         if array.shape != shape or array.dtype != dtype:
-            raise ValueError(f"Expected {path} to hold {shape} {dtype.__name__}, but got {array.shape}; delete {path.parent}.")
+            raise ValueError(
+                f"Expected {path} to hold {shape} {dtype.__name__}, but got {array.shape}; delete {path.parent}."
+            )
         return array
 
     def missing(self) -> list[int]:
@@ -45,7 +47,7 @@ class ArrayCache:
         return np.flatnonzero(self.done == 0).tolist()
 
     def fill(self, *, progress: Callable[[int], None] | None = None, share: tuple[int, int] = (0, 1)) -> None:
-        """Make what is missing; `share` = (k, n): only every n-th sample from the k-th, for n processes on one cache."""
+        """Make what is missing; `share` = (k, n): every n-th sample from the k-th, for n processes on one cache."""
         for i in self.missing():
             if i % share[1] == share[0]:
                 one = self.dataset.read(i)

@@ -1,7 +1,7 @@
 """Models: adapters around networks, and oracles. Importing this package registers them."""
 
+from depthprobe.models import oracles, own, timm_depth, zoo  # noqa: F401  (importing registers)
 from depthprobe.models.adapter import DepthModel, ModelCard
-from depthprobe.models.registry import MODELS, SCHEMES, load_model  # isort: split
-from depthprobe.models import timm_depth  # noqa: F401  (registers)
+from depthprobe.models.registry import MODELS, SCHEMES, load_model
 
 __all__ = ["MODELS", "SCHEMES", "DepthModel", "ModelCard", "load_model"]

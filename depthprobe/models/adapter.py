@@ -50,6 +50,9 @@ class DepthModel(nn.Module):
     The adapter never sees ground truth.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, net: nn.Module, card: ModelCard) -> None:
         super().__init__()
         self.net, self.card = net, card

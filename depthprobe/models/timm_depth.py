@@ -49,7 +49,9 @@ def _encoder(backbone: str, size: tuple[int, int], *, pretrained: bool) -> nn.Mo
     try:
         return timm.create_model(backbone, **options)
     except (RuntimeError, AttributeError, ValueError) as error:
-        raise ValueError(f"Expected `{backbone}` to be a timm backbone with feature maps, but timm says: {error}") from error
+        raise ValueError(
+            f"Expected `{backbone}` to be a timm backbone with feature maps, but timm says: {error}"
+        ) from error
 
 
 def family_of(net: nn.Module) -> str:
