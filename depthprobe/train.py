@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from depthprobe.checks import check_one_of
 from depthprobe.data import load_dataset
-from depthprobe.data.cache import ArrayCache
+from depthprobe.data.cache import open_cache
 from depthprobe.functional.augment import augment
 from depthprobe.functional.losses import LOSSES
 from depthprobe.functional.protocol import evaluate, get_protocol
@@ -42,9 +42,9 @@ class Recipe:
     dataset: str = "scenes"
     train: dict[str, Any] = dataclasses.field(default_factory=lambda: {"split": "train", "n": 26_000})
     val: dict[str, Any] = dataclasses.field(default_factory=lambda: {"split": "val", "n": 256})
-    steps: int = 4000
+    steps: int = 2700
     batch_size: int = 32
-    lr: float = 2e-3
+    lr: float = 1e-3
     weight_decay: float = 0.05
     warmup: float = 0.05
     schedule: str = "cosine"
@@ -53,7 +53,7 @@ class Recipe:
     ema: float = 0.998
     colour: float = 1.0
     seed: int = 0
-    val_every: int = 500
+    val_every: int = 300
     protocol: str = "scenes"
     precision: str = "auto"
     devices: int = 1
@@ -70,6 +70,7 @@ def fit(
     cache: str | Path | None = None,
     resume: bool = True,
     progress: Callable[[int, int, dict[str, float]], None] | None = None,
+    rendering: Callable[[int, int], None] | None = None,
 ) -> DepthModel:
     """Train a network by a recipe; interrupted at any moment, the same call goes on where the last checkpoint ended.
 
@@ -82,6 +83,7 @@ def fit(
         cache: folder for the rendered training set (default: `out`/cache).
         resume: go on from `last.pt`; False starts again.
         progress: called with (step, steps, numbers) after every step.
+        rendering: called with (finished, total) while the training set is made.
 
     Raises:
         ValueError: if `out` belongs to another recipe.
@@ -92,7 +94,7 @@ def fit(
     _same_recipe(recipe, out)
     fabric = Fabric(accelerator="auto", devices=recipe.devices, precision=_precision(recipe.precision))
     fabric.launch()
-    loop = _Loop(recipe, out, fabric, cache or out / "cache")
+    loop = _Loop(recipe, out, fabric, cache or out / "cache", rendering)
     if resume and (out / "last.pt").exists():
         loop.load()
     while loop.step < recipe.steps:
@@ -108,11 +110,17 @@ def fit(
 class _Loop:
     """The state of one training; `fit` is its only user."""
 
-    def __init__(self, recipe: Recipe, out: Path, fabric: Fabric, cache: str | Path) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        out: Path,
+        fabric: Fabric,
+        cache: str | Path,
+        rendering: Callable[[int, int], None] | None,
+    ) -> None:
         self.recipe, self.out, self.fabric, self.step, self.best = recipe, out, fabric, 0, math.inf
-        dataset = load_dataset(recipe.dataset, **recipe.train)
-        self.data = ArrayCache(dataset, cache)
-        self.data.fill()
+        with fabric.rank_zero_first():
+            self.data = open_cache(recipe.dataset, recipe.train, cache, progress=rendering)
         self.model = load_model(recipe.model)
         self.average: DepthModel | None = None
         if recipe.ema > 0:

@@ -47,7 +47,12 @@ def _encoder(backbone: str, size: tuple[int, int], *, pretrained: bool) -> nn.Mo
     if config is not None and config.fixed_input_size:
         options["img_size"] = size
     try:
-        return timm.create_model(backbone, **options)
+        encoder = timm.create_model(backbone, **options)
+        blocks = len(getattr(getattr(encoder, "model", encoder), "blocks", ()))
+        if len(encoder.feature_info.channels()) < DEPTHS <= blocks:  # plain Transformer: four blocks, evenly spread
+            spread = [blocks * (i + 1) // DEPTHS - 1 for i in range(DEPTHS)]
+            encoder = timm.create_model(backbone, out_indices=spread, **options)
+        return encoder
     except (RuntimeError, AttributeError, ValueError) as error:
         raise ValueError(
             f"Expected `{backbone}` to be a timm backbone with feature maps, but timm says: {error}"
@@ -85,7 +90,9 @@ def reading_points(net: TimmDepth) -> tuple[str, ...]:
     names = [str(m) for m in info.module_name()] if info is not None else []
     candidates = [[f"encoder.{n}", f"encoder.model.{n}", f"encoder.{n.replace('.', '_')}"] for n in names]
     stages = [next((c for c in options if c in known), None) for options in candidates]
-    return tuple(s for s in stages if s) + tuple(f"decoder.refine.{i}" for i in reversed(range(DEPTHS)))
+    return tuple(s for s in stages if s) + tuple(
+        f"decoder.refine.{i}" for i in reversed(range(len(net.decoder.refine)))
+    )
 
 
 @SCHEMES.register("timm", form="<backbone>?size=HxW&pretrained=0", example="timm:resnet18?size=96x128")

@@ -28,7 +28,7 @@ def read_card(name: str) -> dict[str, Any]:
     path = WEIGHTS / f"{name}.json"
     if not path.is_file():
         raise FileNotFoundError(
-            f"Expected zoo weights at {path}, but found none; make them with: depthprobe train --zoo {name}"
+            f"Expected zoo weights at {path}, but found none; make them with depthprobe train and depthprobe.publish"
         )
     return dict(json.loads(path.read_text()))
 

@@ -1,0 +1,139 @@
+"""The adapter: resizing, normalisation, reading outputs and layers."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from depthprobe.models.adapter import IMAGENET_MEAN, IMAGENET_STD, DepthModel, ModelCard, as_prediction
+from depthprobe.models.hooks import as_map, capture, evaluating, intervene
+
+
+class Spy(nn.Module):
+    """Returns the mean of what it is fed; remembers it."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(3, 4, 3, padding=1)
+        self.unused = nn.Conv2d(1, 1, 1)
+
+    def forward(self, x):
+        self.fed = x
+        return self.body(x).mean(1, keepdim=True)
+
+
+def model(**card):
+    facts = {"name": "test:spy", "tag": "t", "family": "cnn", "output": "metric_depth", **card}
+    torch.manual_seed(0)
+    return DepthModel(Spy(), ModelCard(**facts)).eval()
+
+
+def test_the_network_sees_the_normalised_image_at_its_size():
+    image = torch.rand(2, 3, 20, 30)
+    spy = model(size=(10, 15))
+    out = spy(image)
+    small = F.interpolate(image, (10, 15), mode="bilinear", antialias=True)
+    want = (small - torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)) / torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
+    assert torch.allclose(spy.net.fed, want, atol=1e-6)
+    assert out.shape == (2, 1, 20, 30)
+    assert torch.allclose(out, F.interpolate(spy.net(want), (20, 30), mode="bilinear"), atol=1e-6)
+
+
+def test_canvas_is_the_image_itself_where_sizes_agree():
+    image = torch.rand(1, 3, 10, 15)
+    assert model(size=(10, 15)).canvas(image) is image
+    assert model().canvas(image) is image
+
+
+def test_canvas_rounds_to_the_multiple():
+    assert model(multiple=8).canvas(torch.rand(1, 3, 21, 35)).shape[-2:] == (24, 32)
+
+
+def test_the_mean_colour_is_zero_after_normalisation():
+    spy = model()
+    spy(torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1).expand(1, 3, 4, 4))
+    assert spy.net.fed.abs().max() < 1e-6
+
+
+def test_gradients_reach_the_image_through_the_resize():
+    image = torch.rand(1, 3, 20, 30, requires_grad=True)
+    model(size=(10, 15))(image).sum().backward()
+    assert image.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "output",
+    [torch.ones(2, 1, 4, 5), torch.ones(2, 4, 5), [torch.zeros(1), torch.ones(2, 1, 4, 5)],
+     {"predicted_depth": torch.ones(2, 4, 5)}, {"other": 0, "depth": torch.ones(2, 1, 4, 5)}],
+)  # fmt: skip
+def test_usual_outputs_are_understood(output):
+    found = as_prediction(output)
+    assert found.shape == (2, 1, 4, 5) and (found == 1).all()
+
+
+@pytest.mark.parametrize("output", [torch.ones(2, 3, 4, 5), {"a": 1}, "text", []])
+def test_other_outputs_are_refused_with_what_they_are(output):
+    with pytest.raises(ValueError, match="Expected the network to return a map"):
+        as_prediction(output)
+
+
+def test_an_unknown_output_kind_is_refused():
+    with pytest.raises(ValueError, match="Expected `output` to be one of"):
+        model(output="metres")
+
+
+def test_features_equal_the_layers_output_and_leave_no_hook():
+    spy, image = model(), torch.rand(1, 3, 8, 8)
+    found = spy.features(image, ["body"])
+    assert torch.equal(found["body"], spy.net.body(spy.net.fed))
+    assert not spy.net.body._forward_hooks
+
+
+def test_a_layer_that_does_not_run_raises():
+    with pytest.raises(ValueError, match="were not called"):
+        model().features(torch.rand(1, 3, 8, 8), ["unused"])
+
+
+def test_an_unknown_layer_raises_and_leaves_no_hook():
+    spy = model()
+    with pytest.raises(ValueError, match="Expected layer names"):
+        spy.features(torch.rand(1, 3, 8, 8), ["body", "boddy"])
+    assert not spy.net.body._forward_hooks
+
+
+def test_hooks_go_when_the_block_raises():
+    spy = model()
+    for manager in (capture(spy.net, ["body"], size=(8, 8)), intervene(spy.net, {"body": lambda x: x})):
+        with pytest.raises(RuntimeError, match="planted"), manager:
+            raise RuntimeError("planted")
+        assert not spy.net.body._forward_hooks
+
+
+def test_intervene_replaces_the_output():
+    spy, image = model(), torch.rand(1, 3, 8, 8)
+    with intervene(spy.net, {"body": torch.zeros_like}):
+        assert (spy(image) == 0).all()
+    assert (spy(image) != 0).any()
+
+
+def test_evaluating_restores_every_modules_mode():
+    spy = model()
+    spy.train()
+    spy.net.body.eval()
+    with evaluating(spy):
+        assert not spy.training
+    assert spy.training and not spy.net.body.training
+    with pytest.raises(RuntimeError, match="planted"), evaluating(spy):
+        raise RuntimeError("planted")
+    assert spy.training and not spy.net.body.training
+
+
+def test_token_grids_and_channel_last_maps_become_maps():
+    grid = torch.arange(2 * 6 * 5.0).view(2, 6, 5)
+    tokens = torch.cat([torch.full((2, 1, 5), -1.0), grid], 1)
+    for output in (grid, tokens, grid.view(2, 2, 3, 5)):
+        found = as_map(output, (32, 48))
+        assert found.shape == (2, 5, 2, 3)
+        assert found[1, 4, 1, 2] == grid[1, 5, 4]
+    with pytest.raises(ValueError, match="map or a token grid"):
+        as_map(torch.zeros(1, 7, 5, 2, 2), (32, 48))

@@ -1,0 +1,112 @@
+"""A user's own networks: files of weights and Python factories."""
+
+import sys
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from depthprobe.models import DepthModel, load_model
+
+SPEC = "timm:convnext_atto?size=32x32"
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    (tmp_path / "mynet_for_test.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        self.fed = x\n"
+        "        return 1 + x.mean(1, keepdim=True).abs()\n"
+        "def build():\n    return Net()\n"
+        "def wrong():\n    return 3\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield "mynet_for_test"
+    sys.modules.pop("mynet_for_test", None)
+
+
+def trained():
+    net = load_model(SPEC).net
+    with torch.no_grad():
+        net.decoder.head.bias.fill_(0.25)
+    return net
+
+
+@pytest.mark.parametrize("form", ["safetensors", "state_dict", "lightning"])
+def test_weights_of_a_file_are_loaded(tmp_path, form):
+    state = trained().state_dict()
+    if form == "safetensors":
+        path = tmp_path / "w.safetensors"
+        save_file(state, path)
+    else:
+        path = tmp_path / "w.pt"
+        torch.save(state if form == "state_dict" else {"state_dict": {f"net.{k}": v for k, v in state.items()}}, path)
+    model = load_model(f"ckpt:{path}?model=timm:convnext_atto")
+    assert model.net.decoder.head.bias.item() == 0.25 and model.card.digest
+
+
+def test_the_recipe_beside_the_weights_names_the_architecture(tmp_path):
+    save_file(trained().state_dict(), tmp_path / "best.safetensors")
+    (tmp_path / "recipe.json").write_text('{"model": "timm:convnext_atto"}')
+    assert load_model(f"ckpt:{tmp_path / 'best.safetensors'}").card.family == "cnn"
+
+
+def test_without_a_recipe_the_message_says_what_to_add(tmp_path):
+    save_file(trained().state_dict(), tmp_path / "best.safetensors")
+    with pytest.raises(ValueError, match="model=timm"):
+        load_model(f"ckpt:{tmp_path / 'best.safetensors'}")
+
+
+def test_weights_that_do_not_fit_and_missing_files_say_so(tmp_path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match="to fit"):
+        load_model(f"ckpt:{tmp_path / 'w.safetensors'}?model=timm:convnext_atto")
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        load_model("ckpt:nowhere.safetensors")
+
+
+class Bomb:
+    def __reduce__(self):
+        return (print, ("this code must not run",))
+
+
+def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, capsys):
+    torch.save({"x": Bomb()}, tmp_path / "bomb.pt")
+    with pytest.raises(ValueError, match="hold tensors only"):
+        load_model(f"ckpt:{tmp_path / 'bomb.pt'}?model=timm:convnext_atto")
+    assert "must not run" not in capsys.readouterr().out
+
+
+def test_a_factory_is_called_and_its_options_reach_the_card(module):
+    model = load_model(f"py:{module}:build?output=affine_disparity&size=8x10&mean=none&family=hybrid&tag=v1")
+    assert isinstance(model, DepthModel)
+    card = model.card
+    assert (card.output, card.size, card.family, card.tag) == ("affine_disparity", (8, 10), "hybrid", "v1")
+    image = torch.rand(1, 3, 8, 10)
+    model(image)
+    assert torch.equal(model.net.fed, image)
+
+
+def test_an_undeclared_kind_is_metric_depth(module):
+    assert load_model(f"py:{module}:build").card.output == "metric_depth"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("py:{}", "module:factory"), ("py:{}:nothing", "importable"), ("py:no_such_module:f", "importable"),
+     ("py:{}:wrong", "torch.nn.Module"), ("py:{}:build?outputs=x", "Expected options of py:"),
+     ("py:{}:build?mean=coco", "Expected `mean`")],
+)  # fmt: skip
+def test_mistakes_are_explained(module, name, message):
+    with pytest.raises(ValueError, match=message):
+        load_model(name.format(module))
+
+
+def test_a_factory_may_return_a_ready_model(module, monkeypatch):
+    ready = load_model("oracle:row")
+    monkeypatch.setattr(sys.modules.get(module) or __import__(module), "build", lambda: ready)
+    assert load_model(f"py:{module}:build") is ready
+    assert isinstance(ready, nn.Module)

@@ -1,0 +1,79 @@
+"""timm backbones behind the shared decoder."""
+
+import pytest
+import timm
+import torch
+
+from depthprobe.models import load_model
+from depthprobe.models.decoder import DepthDecoder
+from depthprobe.models.timm_depth import family_of
+
+BACKBONES = {
+    "resnet18": "cnn",
+    "convnext_atto": "cnn",
+    "pvt_v2_b0": "transformer",
+    "vit_tiny_patch16_224": "transformer",
+    "swin_tiny_patch4_window7_224": "transformer",
+    "coat_lite_tiny": "hybrid",
+}
+
+
+@pytest.mark.parametrize("backbone", ["convnext_atto", "pvt_v2_b0", "vit_tiny_patch16_224"])
+def test_a_backbone_gives_positive_metric_depth_of_the_images_size(backbone):
+    model = load_model(f"timm:{backbone}?size=64x96")
+    depth = model(torch.rand(2, 3, 50, 70))
+    assert depth.shape == (2, 1, 50, 70) and (depth > 0).all()
+    assert model.card.family == BACKBONES[backbone] and model.card.output == "metric_depth"
+
+
+@pytest.mark.parametrize("backbone", ["pvt_v2_b0", "vit_tiny_patch16_224"])
+def test_declared_layers_give_maps(backbone):
+    model = load_model(f"timm:{backbone}?size=64x96")
+    found = model.features(torch.rand(1, 3, 64, 96), model.layers())
+    assert len(found) == 8
+    for activation in found.values():
+        assert activation.ndim == 4 and activation.shape[2] * 96 == activation.shape[3] * 64
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", sorted(BACKBONES))
+def test_families_of_known_backbones(backbone):
+    if backbone == "coat_lite_tiny":
+        assert family_of(timm.create_model(backbone)) == "hybrid"
+        return
+    assert load_model(f"timm:{backbone}?size=64x96").card.family == BACKBONES[backbone]
+
+
+def test_every_family_gets_the_same_decoder():
+    names = [sorted(n for n, _ in load_model(f"timm:{b}?size=64x96").net.decoder.named_modules())
+             for b in ("convnext_atto", "pvt_v2_b0")]  # fmt: skip
+    assert names[0] == names[1]
+
+
+def test_random_weights_are_the_same_each_time_and_the_global_generator_is_untouched():
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    a, b = (load_model("timm:convnext_atto?size=32x32").net.decoder.head.weight for _ in range(2))
+    assert torch.equal(a, b) and torch.equal(state, torch.get_rng_state())
+
+
+def test_a_decoder_starts_near_the_typical_depth():
+    decoder = DepthDecoder([8, 8], typical_depth=3.0)
+    depth = decoder([torch.randn(1, 8, 16, 16), torch.randn(1, 8, 8, 8)], (64, 64))
+    assert depth.shape == (1, 1, 32, 32) and ((depth - 3).abs() < 0.5).all()
+
+
+def test_an_unknown_backbone_lists_similar_ones():
+    with pytest.raises(ValueError, match="similar names"):
+        load_model("timm:resnet181")
+
+
+def test_an_unknown_scheme_lists_the_known():
+    with pytest.raises(ValueError, match="oracle:row"):
+        load_model("tim:resnet18")
+
+
+@pytest.mark.parametrize("size", ["96", "0x4", "axb", "96x128x3"])
+def test_a_bad_size_is_refused(size):
+    with pytest.raises(ValueError, match="HEIGHTxWIDTH"):
+        load_model(f"timm:resnet18?size={size}")
