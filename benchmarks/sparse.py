@@ -1,6 +1,6 @@
 """How fast is the sparse probe, beside the network itself and beside captum?
 
-Command: python benchmarks/sparse.py [--models zoo:convnext zoo:pvt] [--images 8] [--repeats 3]
+Command: python benchmarks/sparse.py [--models zoo:convnext zoo:pvt] [--images 8] [--repeats 3] [--device cuda]
 Prints, in one process with the same batch and threads: the network's own raw batched forward rate, the rate of the
 default sparse plan in masked images (ranks, masks, fills, metrics and rows included), and their ratio (goal >= 0.8);
 then the effect of hiding each patch on the error, by our packed masks and by captum's FeatureAblation and Occlusion
@@ -48,14 +48,28 @@ def images(count: int, size: tuple[int, int]) -> Batch:
     return Batch(image=torch.rand(count, 3, *size, generator=g), depth=depth, valid=depth > 0, sample=ids, group=ids)
 
 
-def best(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
+def best(work: Callable[[], Any], repeats: int = 1) -> tuple[float, Any]:
     """Shortest wall time of several runs, and the last result."""
     times = []
     for _ in range(repeats):
+        _wait()
         start = time.perf_counter()
         result = work()
+        _wait()
         times.append(time.perf_counter() - start)
     return min(times), result
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def cpu_seconds(work: Callable[[], Any]) -> float:
+    """CPU time of one run over all threads: what stays fair on a machine that is busy with something else."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
 
 
 def raw_forward(model: DepthModel, image: Tensor, count: int, size: int) -> None:
@@ -71,19 +85,22 @@ def compare_with_raw(model: DepthModel, batch: Batch, plan: SparsePlan, repeats:
     image = model.canvas(batch.image)
     image = image.repeat(-(-plan.batch // len(image)), 1, 1, 1)[: plan.batch].contiguous()
     raw_forward(model, image, plan.batch, plan.batch)
-    pairs = [
-        (
-            best(lambda: raw_forward(model, image, count, plan.batch), 1)[0],
-            best(lambda: sparse(model, batch, plan), 1)[0],
-        )
-        for _ in range(repeats)
-    ]
+
+    def forward() -> None:
+        raw_forward(model, image, count, plan.batch)
+
+    def probing() -> None:
+        sparse(model, batch, plan)
+
+    probing()
+    pairs = [(best(forward)[0], best(probing)[0]) for _ in range(repeats)]
+    busy = cpu_seconds(forward) / cpu_seconds(probing)
     raw, probe = (count / min(times) for times in zip(*pairs, strict=True))
     ratios = sorted(a / b for a, b in pairs)
     print(
         f"{model.card.name}: {count} masked images, batch {plan.batch}, {torch.get_num_threads()} threads | "
         f"raw {raw:.1f} img/s | sparse {probe:.1f} img/s | ratio {probe / raw:.2f} "
-        f"(by repeat: {', '.join(f'{r:.2f}' for r in ratios)})"
+        f"(by repeat: {', '.join(f'{r:.2f}' for r in ratios)}; by CPU time {busy:.2f})"
     )
 
 
@@ -95,7 +112,7 @@ def packed_ablation(model: DepthModel, batch: Batch, patch: Tensor, size: int) -
 
     def work(some: Any) -> Tensor:
         index = [i for i, _ in some]
-        keep = patch != torch.tensor([p for _, p in some]).view(-1, 1, 1, 1)
+        keep = patch != torch.tensor([p for _, p in some], device=patch.device).view(-1, 1, 1, 1)
         masked = fill_pixels("mean", canvas.image[index], keep, seeds=index, mean=model.card.mean)
         return evaluate_prepared(model(masked), truth, kind=model.card.output, index=index)["abs_rel"]
 
@@ -106,7 +123,7 @@ def packed_ablation(model: DepthModel, batch: Batch, patch: Tensor, size: int) -
 
 def captum_ablation(model: DepthModel, batch: Batch, patch: Tensor, method: str, per_call: int) -> Tensor:
     """The same numbers from captum: one image at a time, `per_call` perturbations per forward pass."""
-    image, mean = model.canvas(batch.image), torch.tensor(model.card.mean).view(1, 3, 1, 1)
+    image, mean = model.canvas(batch.image), torch.tensor(model.card.mean, device=patch.device).view(1, 3, 1, 1)
     truth = prepare_truth(batch.depth, batch.valid, SparsePlan().protocol)
     side = int((patch[0, 0, 0] == patch[0, 0, 0, 0]).sum())
     out = []
@@ -133,7 +150,7 @@ def compare_with_captum(model: DepthModel, batch: Batch, side: int, size: int, r
     """Print the largest difference and the time ratio for the effect of hiding each patch."""
     height, width = model.canvas(batch.image).shape[-2:]
     rows, columns = torch.arange(height) // side, torch.arange(width) // side
-    patch = (rows.view(-1, 1) * (int(columns.max()) + 1) + columns).view(1, 1, height, width)
+    patch = (rows.view(-1, 1) * (int(columns.max()) + 1) + columns).view(1, 1, height, width).to(batch.image.device)
     ours, mine = best(lambda: packed_ablation(model, batch, patch, size), repeats)
     print(f"  hiding {int(patch.max()) + 1} patches of {side}x{side} in {len(batch)} images: {ours:.2f} s packed")
     for method in ("FeatureAblation", "Occlusion"):
@@ -152,10 +169,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--patch", type=int, default=16)
+    parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     for name in arguments.models:
-        model = open_model(name)
-        batch = images(arguments.images, model.card.size or (96, 128))
+        model = open_model(name).to(arguments.device)
+        batch = images(arguments.images, model.card.size or (96, 128)).to(arguments.device)
         compare_with_raw(model, batch, SparsePlan(batch=arguments.batch), arguments.repeats)
         compare_with_captum(model, batch.take(range(2)), arguments.patch, arguments.batch, arguments.repeats)
 
