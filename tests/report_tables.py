@@ -120,9 +120,10 @@ def write_run(out: Path, table: pd.DataFrame, sidecar: dict | None = None, *, ma
 
 
 def write_maps(folder: Path, table: pd.DataFrame, n: int) -> None:
-    """Dense maps of the first `n` samples for every model and every sparse condition of the table."""
+    """Dense maps of the first `n` samples for every model and budget, three selectors and the first fill."""
     folder.mkdir(parents=True, exist_ok=True)
-    sparse = table[(table["probe"] == "sparse") & (table["metric"] == "abs_rel")]
+    sparse = table[(table["probe"] == "sparse") & (table["metric"] == "abs_rel") & (table["factor2"] == FILLS[0])]
+    sparse = sparse[sparse["factor"].isin(SELECTORS[:3])]
     for (sample, group), part in list(sparse.groupby(["sample", "group"]))[:n]:
         for number, row in enumerate(part.itertuples()):
             arrays = dense_maps(int(sample[-4:]), row.level, row.value)

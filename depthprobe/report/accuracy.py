@@ -11,8 +11,8 @@ TITLE, ID = "Accuracy on the full image", "accuracy"
 READ = (
     "Each point is the mean over samples; the bar holds 95 % of the means that come up when whole groups (scenes, "
     "drives) are drawn again. Compare two networks by the paired differences, not by whether their bars overlap: both "
-    "saw the same samples, so most of the spread is shared. A verdict needs an interval without 0 and a sign-flip p, corrected "
-    "for the number of comparisons (Holm), of at most 0.05."
+    "saw the same samples, so most of the spread is shared. A verdict needs an interval without 0 and a sign-flip p, "
+    "corrected for the number of comparisons (Holm), of at most 0.05."
 )
 MISSING = "The run has no `error` probe, so there is no accuracy on the full image; add --probe error to the run."
 
@@ -82,13 +82,14 @@ def _forest(means: pd.DataFrame, gaps: pd.DataFrame, metric: str, names: dict[st
         "undefined": tables.plain(here["undefined"].tolist()),
     }
     said = "no unit" if unit == "1" else unit
-    caption = f"{metric} ({said}, {better} is better) of every network, {text.listed(names[p] for p in plans)}; {sizes(here)}."
+    protocols = text.listed(names[p] for p in plans)
+    caption = f"{metric} ({said}, {better} is better) of every network, {protocols}; {sizes(here)}."
     out = [tables.html_table(here, cells, caption=caption, filename=f"accuracy-{metric}.csv")]
     if gaps.empty:
         return out
     pair = gaps[gaps["metric"] == metric]
     cells = {**protocol_column(pair, names), **pair_columns(pair, bars=True)}
-    caption = f"Paired differences of {metric}, second minus first network; the rule marks 0, hollow means undecided."
+    caption = f"Paired differences of {metric}, {pair_name(pair)}; the rule marks 0, hollow means undecided."
     return [*out, tables.html_table(pair, cells, caption=caption, filename=f"accuracy-{metric}-differences.csv")]
 
 
@@ -114,7 +115,7 @@ def gaps_table(gaps: pd.DataFrame, names: dict[str, str]) -> tables.HtmlTable:
         **protocol_column(gaps, names),
         **pair_columns(gaps),
     }
-    caption = "Paired differences (second minus first network, same samples)."
+    caption = f"Paired differences on the same samples, {pair_name(gaps)}."
     return tables.html_table(gaps, cells, caption=caption, filename="accuracy_differences.csv")
 
 
@@ -123,16 +124,29 @@ def protocol_column(frame: pd.DataFrame, names: dict[str, str]) -> dict[str, lis
     return {"protocol": tables.plain([names[p] for p in frame["plan"]])} if frame["plan"].nunique() > 1 else {}
 
 
-def pair_columns(gaps: pd.DataFrame, *, bars: bool = False) -> dict[str, list[tables.Cell]]:
+def pair_name(gaps: pd.DataFrame) -> str:
+    """Which minus which: the two names where there is one pair, else "second minus first"."""
+    pairs = gaps[["a", "b"]].drop_duplicates()
+    return f"second minus first = {pairs['b'].iloc[0]} minus {pairs['a'].iloc[0]}" if len(pairs) == 1 else (
+        "second minus first")  # fmt: skip
+
+
+def side_columns(gaps: pd.DataFrame) -> dict[str, list[tables.Cell]]:
+    """Who is first and second, where there are several pairs."""
+    if len(gaps[["a", "b"]].drop_duplicates()) == 1:
+        return {}
+    return {"first": tables.plain(gaps["a"].tolist()), "second": tables.plain(gaps["b"].tolist())}
+
+
+def pair_columns(gaps: pd.DataFrame, *, bars: bool = False, sides: bool = True) -> dict[str, list[tables.Cell]]:
     """The columns that every table of paired differences shares; `bars` where all rows have one unit."""
     return {
-        "first": tables.plain(gaps["a"].tolist()),
-        "second": tables.plain(gaps["b"].tolist()),
+        **(side_columns(gaps) if sides else {}),
         **(tables.bar_column(gaps, null=0.0) if bars else {}),
         "difference [95 %]": tables.with_intervals(gaps),
-        "second is": tables.plain(gaps["verdict"].tolist()),
+        ("second is" if sides else "selector is"): tables.plain(gaps["verdict"].tolist()),
         "p (Holm)": [tables.Cell(shown=text.p_value(p), key=repr(float(p)), numeric=True) for p in gaps["p_holm"]],
         "effect d_z": tables.plain(gaps["d_z"].tolist()),
-        "P(second better)": tables.plain(gaps["superiority"].tolist()),
+        "P(better)": tables.plain(gaps["superiority"].tolist()),
         "n": tables.plain(gaps["n"].tolist()),
     }

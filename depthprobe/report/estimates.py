@@ -19,7 +19,7 @@ NEAR_BUDGET = 0.1
 class Options:
     """How the page resamples."""
 
-    n_boot: int = 4_000
+    n_boot: int = 10_000
     seed: int = 0
 
     @property
@@ -102,7 +102,7 @@ def sparse(source: Source, plan: str, options: Options) -> Sparse | None:
 
 
 def _first(values: Sequence[str] | np.ndarray, name: str) -> list[str]:
-    return sorted(values, key=lambda v: (v != name, v))
+    return sorted(values, key=lambda v: (v.partition(".")[0] != name, v))
 
 
 def _areas(source: Source, rows: pd.DataFrame, options: Options) -> pd.DataFrame:

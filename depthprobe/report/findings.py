@@ -91,7 +91,12 @@ def which_pixels(found: Sparse, models: list[str], short: dict[str, str]) -> Fin
     """Which selectors beat or miss the random control under every fill."""
     if found.control.empty:
         return None
-    under = f"under all {len(found.fills)} fills" if len(found.fills) > 1 else f"under the one fill {found.fills[0]}"
+    count = len(found.fills)
+    under = (
+        f"under the one fill {found.fills[0]}"
+        if count == 1
+        else f"under {'both' if count == 2 else f'all {count}'} fills"
+    )
     agreed = consistent(found.control[found.control["model"].isin(models)], ["model", "b"])
     said = [f"{short[model]}: {_judged(part)}" for model, part in agreed.groupby("model", sort=True)]
     undecided = bool((agreed["verdict"] == "undecided").all())
@@ -122,7 +127,8 @@ def who_needs_more(found: Sparse, short: dict[str, str]) -> list[Finding]:
         better, worse, left = (count.get(verdict, 0) for verdict in ("better", "worse", "undecided"))
         said = (
             f"over {text.counted(total, 'selector')} and {text.counted(len(found.fills), 'fill')}, {short[b]} is "
-            f"better in {better}, worse in {worse}, undecided in {left} (area under the {found.metric} curve, every fill agreeing)."
+            f"better in {better}, worse in {worse}, undecided in {left} (area under the {found.metric} curve, "
+            "every fill agreeing)."
         )
         ratio = _ratio(found, str(a), str(b), short)
         none = left == total

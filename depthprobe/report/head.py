@@ -104,7 +104,7 @@ def _claim_warnings(source: Source) -> list[str]:
     if len(source.probe("sparse")):
         fills = [f for f in source.probe("sparse")["factor2"].unique() if f]
         one = f"Only one fill ({fills[0]}) was measured, so no conclusion below is safe." if len(fills) == 1 else (
-            f"Trust only what holds under all {len(fills)} fills.")  # fmt: skip
+            "Trust only what holds under every fill.")  # fmt: skip
         out.append(f"An image with removed pixels is unlike anything the networks were trained on. {one}")
     if source.table["dataset"].str.contains("scenes").any():
         out.append("The scenes are synthetic; what holds there need not hold on photographs.")

@@ -14,7 +14,8 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-DEPTH_MAP, ERROR_MAP = "inferno_r", "RdBu_r"
+from depthprobe.plots.gallery import DEPTH_MAP, ERROR_MAP
+
 WIDTH, QUALITY = 256, 82
 HATCH = (168, 188)
 
@@ -64,7 +65,7 @@ def read_maps(out: Path) -> tuple[list[Dense], list[str]]:
     maps, broken = [], []
     for path in sorted((out / "maps").glob("**/*.npz")):
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 meta = json.loads(str(stored["meta"]))
                 complete = {"image", "depth", "pred"} <= set(stored.files)
             if not complete:

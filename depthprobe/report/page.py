@@ -16,7 +16,7 @@ from depthprobe.schema import write_atomic
 MAX_BYTES = 10_000_000
 
 
-def write_report(out: str | Path, *, title: str | None = None, n_boot: int = 4_000, seed: int = 0) -> Path:
+def write_report(out: str | Path, *, title: str | None = None, n_boot: int = 10_000, seed: int = 0) -> Path:
     """Write `out/report.html` (one self-contained page) and `out/report.json` from the run in the folder `out`.
 
     Convention: the page loads nothing, stays below 10 MB and is the same, byte for byte, for the same run; every number

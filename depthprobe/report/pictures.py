@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from depthprobe.plots.gallery import DEPTH_MAP, ERROR_MAP
 from depthprobe.report import blocks, text
 from depthprobe.report.estimates import Sparse, nearest_budget
 from depthprobe.report.maps import (
-    DEPTH_MAP,
-    ERROR_MAP,
     Dense,
     colour_bar,
     data_uri,
@@ -88,8 +87,9 @@ def _rows(maps: list[Dense], picked: list[tuple[str, str]], metric: str, unit: s
     for why, sample in picked:
         mine = [m for m in maps if m.sample == sample]
         limits, half = depth_range(mine[0]), error_range(mine)
-        for m in {m.model: m for m in mine}.values():
-            rows.append(_row(m, why, limits, half, metric, unit))
+        one_each = list({m.model: m for m in mine}.values())
+        rows += [_row(m, why, limits, half, metric, unit) for m in one_each]
+        rows[-1]["scales"] = _scales(limits, half)
     return rows
 
 
@@ -106,7 +106,7 @@ def _row(m: Dense, why: str, limits: tuple[float, float], half: float, metric: s
     value = m.metrics.get(metric, float("nan"))
     end = "" if unit == "1" else f" {unit}"
     return {"why": f"{why}: {m.model}", "caption": f"sample {m.sample}, {metric} {text.number(value)}{end}",
-            "cells": cells, "scales": _scales(limits, half)}  # fmt: skip
+            "cells": cells, "scales": None}  # fmt: skip
 
 
 def _scales(limits: tuple[float, float], half: float) -> dict[str, str]:

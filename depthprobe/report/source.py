@@ -57,7 +57,7 @@ def read_source(out: Path) -> Source:
         FileNotFoundError: if there is no table, with what to run.
     """
     maps, broken = read_maps(out)
-    study, table = out / "study.toml", read_table(out)
+    study, table = out / "study.toml", _tagged(read_table(out))
     return Source(
         out=out,
         table=table,
@@ -66,6 +66,12 @@ def read_source(out: Path) -> Source:
         maps=maps,
         broken=broken,
     )
+
+
+def _tagged(table: pd.DataFrame) -> pd.DataFrame:
+    """Names made unique: `model.tag` where one name was measured with several weights."""
+    tags = table.groupby("model")["tag"].transform("nunique")
+    return table.assign(model=table["model"].where(tags == 1, table["model"] + "." + table["tag"]))
 
 
 def flat(fields: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -6,15 +6,15 @@ import pandas as pd
 from markupsafe import Markup
 
 from depthprobe.report import blocks, estimates, findings, pictures, svg, tables, text
-from depthprobe.report.accuracy import pair_columns, protocol_names, sizes
+from depthprobe.report.accuracy import pair_columns, pair_name, protocol_names, side_columns, sizes
 from depthprobe.report.source import Source
 
 TITLE, ID = "Sparse pixels", "sparse"
 READ = (
     "A selector ranks the pixels; a budget keeps the top share of them and the fill replaces the rest. Each panel is "
     "one selector, each line one network; the band holds the whole true curve with 95 % probability, and the right end "
-    "is the full image. A curve that falls early needs few pixels. The area under the curve (AUC, over the logarithm of "
-    "the budget) is the mean over budgets; b50 and b90 are the budgets at which half and 90 % of what the full image "
+    "is the full image. A curve that falls early needs few pixels. The area under the curve (AUC, over ln budget) "
+    "is the mean over budgets; b50 and b90 are the budgets at which half and 90 % of what the full image "
     "gains over the smallest budget is reached. Random pixels are the control: a selector says something about the "
     "network only where it differs from them, and only if it does so under every fill. The best of many selectors is "
     "flattered by the choice."
@@ -134,7 +134,7 @@ def budgets_table(summary: pd.DataFrame, metric: str, found: estimates.Sparse) -
     unit = found.unit
     cells = {
         "network": tables.plain(frame["model"].tolist()),
-        "selector": tables.plain(frame["factor"].tolist()),
+        "selector": tables.plain([text.selector_name(s) for s in frame["factor"]]),
         "fill": tables.plain([f or "none" for f in frame["factor2"]]),
         f"AUC of {metric}": tables.with_intervals(frame, "auc", unit),
         "b50": budget_cells(frame, "b50", found.budgets[0]),
@@ -160,14 +160,14 @@ def _compared(found: estimates.Sparse, protocol: str) -> list[Any]:
         return [*out, blocks.Note(text="Only one network was measured, so there is nothing to compare it with.")]
     areas = found.areas
     cells = {
-        "selector": tables.plain(areas["factor"].tolist()),
+        "selector": tables.plain([text.selector_name(s) for s in areas["factor"]]),
         "fill": tables.plain([f or "none" for f in areas["factor2"]]),
         **pair_columns(areas, bars=True),
     }
     side = "better" if found.better == "lower" else "worse"
     caption = (
-        f"Area under the {found.metric} curve, second minus first network, per selector and fill: left of the rule at "
-        f"0 the second is {side}; hollow means undecided. Protocol {protocol}, {sizes(areas)}."
+        f"Area under the {found.metric} curve, {pair_name(areas)}, per selector and fill: left of the rule at 0 the "
+        f"second is {side}; hollow means undecided. Protocol {protocol}, {sizes(areas)}."
     )
     out.append(blocks.Table(table=tables.html_table(areas, cells, caption=caption, filename="areas.csv")))
     if len(found.ratios):
@@ -179,18 +179,22 @@ def _ratio_table(ratios: pd.DataFrame) -> tables.HtmlTable:
     shown = [tables.Cell(shown=text.UNDEFINED if pd.isna(r.estimate) else findings.times(r.estimate, r.low, r.high),
                          key=repr(float(r.estimate)), numeric=True) for r in ratios.itertuples()]  # fmt: skip
     cells = {
-        "selector": tables.plain(ratios["factor"].tolist()),
+        "selector": tables.plain([text.selector_name(s) for s in ratios["factor"]]),
         "fill": tables.plain([f or "none" for f in ratios["factor2"]]),
-        "first": tables.plain(ratios["a"].tolist()),
-        "second": tables.plain(ratios["b"].tolist()),
-        "at": tables.plain(ratios["quantity"].tolist()),
+        **side_columns(ratios),
+        "error reached": tables.plain([f"{q.removeprefix('ratio')} % of the way" for q in ratios["quantity"]]),
         "budget of second / first": shown,
         "resamples without": [
             tables.Cell(shown=text.percent(v), key=repr(float(v)), numeric=True) for v in ratios["not_reached"]
         ],
     }
-    caption = "How many times the budget the second network needs for the same error."
+    caption = f"How many times the budget the second network needs for the same error{_over(ratios)}."
     return tables.html_table(ratios, cells, caption=caption, filename="ratios.csv")
+
+
+def _over(ratios: pd.DataFrame) -> str:
+    pairs = ratios[["a", "b"]].drop_duplicates()
+    return f": {pairs['b'].iloc[0]} over {pairs['a'].iloc[0]}" if len(pairs) == 1 else ""
 
 
 def _control(source: Source, found: estimates.Sparse) -> list[Any]:
@@ -201,7 +205,8 @@ def _control(source: Source, found: estimates.Sparse) -> list[Any]:
     cells = {
         "network": tables.plain(frame["model"].tolist()),
         "fill": tables.plain([f or "none" for f in frame["factor2"]]),
-        **pair_columns(frame, bars=True),
+        "selector": tables.plain([text.selector_name(s) for s in frame["b"]]),
+        **pair_columns(frame, bars=True, sides=False),
     }
     side = "better" if found.better == "lower" else "worse"
     caption = (

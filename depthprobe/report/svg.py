@@ -14,7 +14,8 @@ from markupsafe import Markup, escape
 WIDTH, HEIGHT = 330, 220
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 8, 34
 DASHES = ("", "7 3", "2 3", "9 3 2 3")
-BAR_WIDTH, BAR_HEIGHT = 190, 20
+SHAPES = {"cnn": 0, "transformer": 2, "hybrid": 3, "oracle": 1}
+BAR_WIDTH, BAR_HEIGHT = 150, 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,14 +50,15 @@ def key(style: Style) -> Markup:
 
 
 def marker(style: Style, x: float, y: float, r: float = 3.2) -> str:
-    """Circle, square, triangle or diamond by place within the family."""
-    if style.place % 4 == 0:
+    """Circle, square, triangle or diamond: by family first, then by place within it, so that grey print reads."""
+    shape = (SHAPES.get(style.family, 0) + style.place) % 4
+    if shape == 0:
         return f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="{r}"/>'
     corners = {
         1: [(-r, -r), (r, -r), (r, r), (-r, r)],
         2: [(0, -1.3 * r), (1.2 * r, r), (-1.2 * r, r)],
         3: [(0, -1.3 * r), (1.3 * r, 0), (0, 1.3 * r), (-1.3 * r, 0)],
-    }[style.place % 4]
+    }[shape]
     points = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)
     return f'<polygon class="dot" points="{points}"/>'
 

@@ -22,7 +22,7 @@ def number(value: float) -> str:
         return "0"
     places = min(4, max(0, 2 - math.floor(math.log10(abs(value)))))
     text = f"{value:,.{places}f}"
-    return text.replace("-", "\N{MINUS SIGN}")
+    return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "\N{MINUS SIGN}")
 
 
 def interval(estimate: float, low: float, high: float, unit: str = "1") -> str:
@@ -37,7 +37,7 @@ def interval(estimate: float, low: float, high: float, unit: str = "1") -> str:
 
 def percent(value: float) -> str:
     """A share of pixels as per cent: `2.5 %`."""
-    return f"{100 * value:.3g} %" if math.isfinite(value) else UNDEFINED
+    return f"{100 * value:.3g}\N{NO-BREAK SPACE}%" if math.isfinite(value) else UNDEFINED
 
 
 def percent_interval(estimate: float, low: float, high: float) -> str:

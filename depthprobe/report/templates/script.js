@@ -106,7 +106,7 @@
     if (!lines.length) return;
     const [w, h, left, right, top, bottom] = [640, 230, 58, 130, 14, 40];
     const all = lines.flatMap((c) => [...c.low, ...c.high, ...c.estimate]).filter((v) => v !== null);
-    const low = Math.min(...all), high = Math.max(...all), first = Math.log(data.budgets[0]);
+    const low = Math.min(...all), high = Math.max(...all), first = Math.log(Math.min(...lines.flatMap((c) => c.budget)));
     const span = -first || 1, rise = high - low || 1;
     const x = (b) => left + (w - left - right) * (Math.log(b) - first) / span;
     const y = (v) => top + (h - top - bottom) * (1 - (v - low) / rise);
@@ -116,7 +116,7 @@
       make("line", { x1: left, x2: w - right, y1: y(v), y2: y(v), stroke: "var(--line)" }, svg);
       make("text", { x: left - 6, y: y(v) + 4, "text-anchor": "end" }, svg, fixed(v));
     }
-    for (const b of data.budgets.filter((_, i) => i % 2 === 0 || data.budgets.length < 6)) {
+    for (const b of lines[0].budget.filter((_, i, every) => i % 2 === 0 || every.length < 6)) {
       make("text", { x: x(b), y: h - bottom + 17, "text-anchor": "middle" }, svg, `${fixed(100 * b)} %`);
     }
     make("text", { x: left, y: h - 6 }, svg, `share of pixels kept (log) · ${data.metric}${data.unit === "1" ? "" : ` [${data.unit}]`}`);
