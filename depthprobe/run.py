@@ -98,7 +98,8 @@ def _measure(work: Work, ranks: Ranks, progress: Progress) -> None:
             started = time.perf_counter()
             table = _rows(work, unit, batches, ranks.device)
             seconds = round(time.perf_counter() - started, 4)
-            write_part(table, work.path(unit), {"skipped": left_out, "device": str(ranks.device), "seconds": seconds})
+            note = {"skipped": left_out, "device": str(ranks.device), "rank": ranks.rank, "seconds": seconds}
+            write_part(table, work.path(unit), note)
             done += len(chunks[chunk])
             report(done, total, f"{work.models[unit.model].card.name} · {unit.probe}")
 

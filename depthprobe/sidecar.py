@@ -28,7 +28,10 @@ def start_run(work: Work, *, resume: bool, maps: int) -> None:
         for file in work.out.glob(pattern):
             file.unlink()
     study = describe(work.names, work.plans, work.dataset, out=str(work.out), maps=maps)
-    write_atomic(work.out / "study.toml", to_toml(study).encode())
+    head = f"# Repeat this run: depthprobe run {work.out / 'study.toml'}\n"
+    if work.objects:
+        head += f"# Passed as objects, so that their names alone may not open them again: {', '.join(work.objects)}\n"
+    write_atomic(work.out / "study.toml", (head + to_toml(study)).encode())
     _write_sidecar(work, {"status": "running", "device": []})
 
 
@@ -45,11 +48,11 @@ def finish_run(work: Work, device: torch.device, *, maps: int) -> None:
             f"give all machines a folder that they share and run again."
         )
     skipped: dict[str, str] = {}
-    seconds: dict[str, dict[str, float]] = {}
+    seconds: dict[tuple[str, str], float] = {}
     for unit, note in notes.items():
         skipped.update((note or {}).get("skipped", {}))
-        spent = seconds.setdefault(work.models[unit.model].card.name, {})
-        spent[unit.probe] = round(spent.get(unit.probe, 0.0) + (note or {}).get("seconds", 0.0), 3)
+        who = (work.names[unit.model], unit.probe)
+        seconds[who] = seconds.get(who, 0.0) + (note or {}).get("seconds", 0.0)
     table = read_table(work.out)
     undefined = table[table["value"].isna()].groupby(["probe", "model", "metric"]).size()
     found = {
@@ -60,7 +63,7 @@ def finish_run(work: Work, device: torch.device, *, maps: int) -> None:
         "undefined": [
             dict(zip(undefined.index.names, key, strict=True)) | {"n": int(n)} for key, n in undefined.items()
         ],
-        "seconds": seconds,
+        "seconds": [{"model": m, "probe": p, "seconds": round(s, 2)} for (m, p), s in seconds.items()],
         "maps_rule": RULE,
         "maps": _write_maps(work, table, device, maps),
     }

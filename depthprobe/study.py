@@ -129,7 +129,7 @@ def probe_plans(
 
 
 def quick_plan(probe: str, protocol: str = "scenes") -> Any:
-    """A cheap plan of a probe, for demos and tests: its defaults with the `quick` options that it was registered with."""
+    """A cheap plan of a probe, for demos and tests: its defaults with the `quick` options of its registration."""
     return probe_plans(probe, PROBES.facts(probe).get("quick", {}), (protocol,))[0]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from depthprobe.data import Dataset
+from depthprobe.data import DATASETS, Dataset
 from depthprobe.models import DepthModel, load_model
 from depthprobe.provenance import data_identity, model_identity, part_name
 from depthprobe.study import probe_plans
@@ -24,7 +24,10 @@ class Unit:
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """Everything that a run goes through: models (and the names they were opened by), plans by probe, data, units."""
+    """Everything that a run goes through: models (and the names they were opened by), plans by probe, data, units.
+
+    `objects` are the names of what was passed as an object: their names alone may not open them again.
+    """
 
     names: list[str]
     models: list[DepthModel]
@@ -33,6 +36,7 @@ class Work:
     out: Path
     units: list[Unit]
     identity: dict[str, Any]
+    objects: list[str]
 
     def path(self, unit: Unit) -> Path:
         """Where the unit's part lies."""
@@ -65,4 +69,6 @@ def plan_work(models: Sequence[str | DepthModel], plans: Any, data: Dataset, out
         for probe, plan in jobs
     ]
     names = [m if isinstance(m, str) else m.card.name for m in models]
-    return Work(names, networks, listed, data, out, units, {"dataset": what, "models": whose})
+    objects = [name for name, m in zip(names, models, strict=True) if not isinstance(m, str)]
+    objects += [] if data.name in DATASETS else [data.name]
+    return Work(names, networks, listed, data, out, units, {"dataset": what, "models": whose}, objects)

@@ -154,6 +154,23 @@ def test_the_sidecar_says_what_the_numbers_came_from(tiny, tmp_path):
     assert sorted(f"{p}.parquet" for p in side["parts"]) == sorted(parts(tmp_path))
 
 
+def test_the_description_notes_what_a_name_cannot_open(tiny, tmp_path):
+    measure(tiny, tmp_path)
+    text = (tmp_path / "study.toml").read_text()
+    assert "Passed as objects, so that their names alone may not open them again: tiny:a, tiny:b, tiny" in text
+    run(["oracle:row"], {"tiny_gain": tiny.GainPlan()}, tiny.dataset(2), out=tmp_path)
+    assert "again: tiny\n" in (tmp_path / "study.toml").read_text()
+
+
+@pytest.mark.gpu
+def test_the_gpu_gives_the_same_numbers(tiny, tmp_path):
+    cpu = measure(tiny, tmp_path / "cpu")
+    gpu = run([tiny.model("tiny:a"), tiny.model("tiny:b", seed=1, family="transformer")],
+              {"tiny_gain": tiny.GainPlan()}, tiny.dataset(), out=tmp_path / "gpu", device="cuda")  # fmt: skip
+    pd.testing.assert_frame_equal(cpu, gpu, rtol=1e-4, atol=1e-5)
+    assert read_sidecar(tmp_path / "gpu")["device"] == ["cuda:0"]
+
+
 def test_skipped_samples_are_counted_and_the_count_survives_a_rerun(tiny, tmp_path):
     for _ in range(2):
         table = measure(tiny, tmp_path, data=tiny.dataset(7, broken=[1, 6]))

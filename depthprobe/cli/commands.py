@@ -32,7 +32,7 @@ def compare(
     from depthprobe.schema import read_sidecar, read_table
     from depthprobe.stats import area, translate
 
-    table, side = read_table(out), read_sidecar(out)
+    table, side = summary.told_apart(read_table(out)), read_sidecar(out)
     columns = translate([name.strip() for name in by.split(",") if name.strip()], side.get("axes", {}))
     chosen = choose_metrics(table, metric, summary.metrics_of(table, side))
     table = table[table["metric"].isin(chosen)]

@@ -121,8 +121,8 @@ def execute(study: "Study", *, resume: bool, page: bool) -> None:
     data = open_dataset(study)
     plans = make_plans(study, data.protocol)
     if first:
-        console.say(f"{console.counted(len(data), 'sample')} of {data.name}, {len(study.models)} × {len(plans)} "
-                    f"(networks × probes) → {study.out}")  # fmt: skip
+        probes = " and ".join([console.counted(len(study.models), "network"), console.counted(len(plans), "probe")])
+        console.say(f"{probes} on {console.counted(len(data), 'sample')} of {data.name} → {study.out}")
     with progress_bar(first) as progress:
         table = measure(
             study.models, plans, data, out=study.out, resume=resume, device=study.device, progress=progress,

@@ -12,7 +12,6 @@ from depthprobe.stats import compare, curve, label, summarise
 
 MAX_ROWS, MAX_COLUMNS = 12, 5
 SPLITTING = ("probe", "plan", "layer", "factor", "factor2", "level2")
-CONSTANT = ["dataset", "tag", "family"]
 
 
 def metrics_of(table: pd.DataFrame, side: Mapping[str, Any]) -> list[str]:
@@ -21,6 +20,13 @@ def metrics_of(table: pd.DataFrame, side: Mapping[str, Any]) -> list[str]:
     found = [m for m in dict.fromkeys(named) if m in set(table["metric"])]
     rest = sorted(set(table.loc[table["better"] != "none", "metric"]) - set(found))
     return [*found, *(m for m in rest if "@" not in m), *(m for m in rest if "@" in m)]
+
+
+def told_apart(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the tag in the model's name wherever one name stands for several weights."""
+    tags = table.groupby("model")["tag"].nunique()
+    several = table["model"].isin(tags[tags > 1].index)
+    return table.assign(model=table["model"].where(~several, table["model"] + "." + table["tag"]), tag="")
 
 
 def varying(table: pd.DataFrame, by: Sequence[str], columns: Sequence[str] = SPLITTING) -> list[str]:
@@ -90,7 +96,7 @@ def protocol_of(plan: str, side: Mapping[str, Any]) -> str:
 
 def show(table: pd.DataFrame, out: Path) -> None:
     """Print the summary of a run: at most 12 rows, intervals, the best network of each row in bold."""
-    side = read_sidecar(out)
+    side, table = read_sidecar(out), told_apart(table)
     found = headline(table, side)
     if found.empty:
         return
@@ -147,7 +153,7 @@ def _notes(side: Mapping[str, Any]) -> None:
 
 def next_command(table: pd.DataFrame, out: str) -> str:
     """The one command that a user would run next."""
-    if table["model"].nunique() > 1:
+    if table[["model", "tag"]].drop_duplicates().shape[0] > 1:
         axes = read_sidecar(out).get("axes", {})
         names = [own["factor"] for own in axes.values() if "factor" in own]
         return f"depthprobe compare {out} --by {','.join(['probe', *dict.fromkeys(names)])}"
