@@ -67,7 +67,7 @@ def test_first_reach_equals_a_plain_search():
 
 def test_the_band_is_wider_than_the_interval_and_covers_jointly():
     draw = np.random.default_rng(3)
-    runs, groups = 400, 40
+    runs, groups = 300, 40
     truth = np.linspace(1, 0.2, 5)
     rows = []
     for run in range(runs):

@@ -64,11 +64,10 @@ def test_interval_equals_a_python_loop_that_copies_groups():
     table = table[table["level"] == 0.05]
     out = stats.summarise(table, ["model"], n_boot=400, seed=3, method="percentile").iloc[0]
     mean = table.groupby(["group", "sample"])["value"].mean()
-    names, draw = sorted(table["group"].unique()), np.random.default_rng(3)
+    parts, draw = [mean[g].to_numpy() for g in sorted(table["group"].unique())], np.random.default_rng(3)
     loop = []
     for _ in range(400):
-        picked = [names[i] for i in draw.integers(0, len(names), len(names))]
-        loop.append(np.concatenate([mean[g].to_numpy() for g in picked]).mean())
+        loop.append(np.concatenate([parts[i] for i in draw.integers(0, len(parts), len(parts))]).mean())
     assert out["estimate"] == pytest.approx(mean.mean(), abs=1e-12)
     assert [out["low"], out["high"]] == pytest.approx(np.quantile(loop, [0.025, 0.975]).tolist(), abs=1e-12)
 

@@ -152,7 +152,7 @@ def _estimate(
     item, _ = cell_codes(cells, by)
     found = np.full((7, len(cells)), np.nan)
     found[3:5] = 0
-    rows: list[pd.DataFrame] = []
+    rows: list[dict[str, Any]] = []
     for some, groups in blocks(units, item, width=n_boot * units.value[:1].size):
         sums, count = group_sums(units, some, groups)
         boot = resample_means(sums, count, n_boot=n_boot, seed=seed).reshape(-1, len(some), n_boot)
@@ -168,11 +168,11 @@ def _estimate(
             facts = cells.iloc[some[at]]
             drawn = np.concatenate([mean[:, at, None], boot[:, at]], axis=2)
             values = quantities(positions(facts[x], scale), drawn, facts["better"].iloc[0])
-            rows.append(_summary(values, facts, by, found[3:5, some[at]].min(1), level))
+            rows += _summary(values, facts, by, found[3:5, some[at]].min(1), level)
     points = with_estimates(cells, found[:5])
     for name, edge in (("band_high", found[6]), ("band_low", found[5])):
         points.insert(points.columns.get_loc("high") + 1, name, edge)
-    summary = pd.concat(rows, ignore_index=True)
+    summary = pd.DataFrame(rows)
     return points, summary.sort_values(by, kind="stable", ignore_index=True) if by else summary
 
 
@@ -192,13 +192,16 @@ def _half_band(boot: np.ndarray, mean: np.ndarray, error: np.ndarray, groups: in
 
 def _summary(
     drawn: dict[str, np.ndarray], facts: pd.DataFrame, by: list[str], counts: np.ndarray, level: float
-) -> pd.DataFrame:
+) -> list[dict[str, Any]]:
     """Rows of one curve's quantities; column 0 of each is the estimate, the rest are its resamples."""
-    first, rows = facts.iloc[0], []
+    first = {c: facts[c].iloc[0] for c in (*by, "unit", "better")}
+    seeds, undefined = int(facts["seeds"].min()), int(facts["undefined"].sum())
+    tails = expanded_tails(int(counts[1]), level)
+    rows: list[dict[str, Any]] = []
     for name, values in drawn.items():
         budget = name != "auc"
         ranked = values[None, 1:]
-        low, high = (row_quantiles(ranked, q)[0] for q in expanded_tails(counts[1], level))
+        low, high = (row_quantiles(ranked, q)[0] for q in tails)
         usable = counts[1] >= 2 and np.isnan(ranked).mean() <= 0.5
         rows.append({
             **{c: first[c] for c in by},
@@ -209,9 +212,9 @@ def _summary(
             "n": int(counts[0]),
             "groups": int(counts[1]),
             "not_reached": float((~np.isfinite(ranked)).mean()) if budget else 0.0,
-            "seeds": int(facts["seeds"].min()),
-            "undefined": int(facts["undefined"].sum()),
+            "seeds": seeds,
+            "undefined": undefined,
             "unit": "1" if budget else first["unit"],
             "better": "lower" if budget else first["better"],
         })  # fmt: skip
-    return pd.DataFrame(rows)
+    return rows

@@ -47,7 +47,10 @@ def resample_means(total: np.ndarray, count: np.ndarray, *, n_boot: int, seed: i
     out = np.full((total.shape[1], n_boot), np.nan)
     if not len(total):
         return out
-    repeat = total.shape[1] // count.shape[1]
+    if (count == count[:, :1]).all():  # a balanced table: one denominator serves all cells
+        count, repeat = count[:, :1], 1
+    else:
+        repeat = total.shape[1] // count.shape[1]
     with np.errstate(invalid="ignore", divide="ignore"):
         for part, weight in group_weights(len(total), n_boot, seed):
             out[:, part] = (total.T @ weight.T) / np.tile(count.T @ weight.T, (repeat, 1))

@@ -68,7 +68,7 @@ def check_pooling(table: pd.DataFrame, codes: np.ndarray, by: Sequence[str], fre
     cells, mixed = len(np.unique(codes)), []
     for column in (c for c in table.columns if c not in (*free, *by)):
         levels, names = pd.factorize(table[column], use_na_sentinel=False)
-        if len(np.unique(codes * len(names) + levels)) > cells:
+        if len(names) > 1 and len(np.unique(codes * len(names) + levels)) > cells:
             shown = sorted(names, key=str)
             mixed.append(f"`{column}` ({', '.join(map(str, shown[:4]))}{', ...' if len(shown) > 4 else ''})")
     if mixed:
