@@ -30,7 +30,9 @@ def section(source: Source, options: estimates.Options) -> tuple[blocks.Section,
     ]
     content: list[Any] = [blocks.Table(table=t) for t in _forest(means, gaps, metric, names)]
     if gaps.empty:
-        content.append(blocks.Note(text="Only one network was measured, so there is nothing to compare it with."))
+        content.append(
+            blocks.Note(text="Only one network was measured, oracles aside, so there is nothing to compare it with.")
+        )
     every = [means_table(means, names), *([] if gaps.empty else [gaps_table(gaps, names)])]
     content.append(blocks.More(summary="Every metric", blocks=[blocks.Table(table=t) for t in every]))
     row = means[means["metric"] == metric].iloc[0]

@@ -57,6 +57,9 @@ def few_pixels(found: Sparse, models: list[str], short: dict[str, str]) -> Findi
     fill = found.fills[0]
     said = []
     for row in best[(best["factor2"] == fill) & best["model"].isin(models)].itertuples():
+        if not np.isfinite(row.b50):
+            said.append(f"{short[row.model]} gains nothing, so no budget is stated ({text.selector_name(row.factor)})")
+            continue
         half = budget(row.b50, row.b50_low, row.b50_high, found.budgets[0])
         most = budget(row.b90, row.b90_low, row.b90_high, found.budgets[0])
         said.append(
@@ -165,14 +168,16 @@ def where_they_lie(found: Sparse) -> Finding | None:
     here = here[~here["factor"].str.endswith(".reversed") & (here["factor"] != "random")].dropna(subset=["estimate"])
     if here.empty:
         return None
-    said = []
+    said, none = [], []
     for on, part in here.groupby("on", sort=True):
         top = part.sort_values(["estimate", "factor"], ascending=[False, True]).iloc[0]
-        often = times(top["estimate"], top["low"], top["high"])
-        said.append(f"{str(on).replace('_', ' ')}: {text.selector_name(top['factor'])}, {often}")
-    return Finding(
-        lead="Where the kept pixels lie:",
-        text=f"at {text.percent(at)} of the pixels, the selector found most often on each kind of place, relative to "
-        f"random pixels, is {'; '.join(said)}.",
-        section="sparse",
+        often, place = times(top["estimate"], top["low"], top["high"]), str(on).replace("_", " ")
+        if top["low"] > 1:
+            said.append(f"on {place}, {text.selector_name(top['factor'])} pixels lie {often} as often")
+        else:
+            none.append(place)
+    body = (
+        f"at {text.percent(at)} of the pixels and relative to random ones, {'; '.join(said) or 'nothing is enriched'}"
     )
+    rest = f". On {text.listed(none)} no selector is enriched" if said and none else ""
+    return Finding(lead="Where the kept pixels lie:", text=f"{body}{rest}.", section="sparse")

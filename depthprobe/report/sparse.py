@@ -157,7 +157,10 @@ def budget_cells(frame: pd.DataFrame, name: str, smallest: float) -> list[tables
 def _compared(found: estimates.Sparse, protocol: str) -> list[Any]:
     out: list[Any] = [blocks.Heading(text="Networks compared")]
     if found.areas.empty:
-        return [*out, blocks.Note(text="Only one network was measured, so there is nothing to compare it with.")]
+        return [
+            *out,
+            blocks.Note(text="Only one network was measured, oracles aside, so there is nothing to compare it with."),
+        ]
     areas = found.areas
     cells = {
         "selector": tables.plain([text.selector_name(s) for s in areas["factor"]]),

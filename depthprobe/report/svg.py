@@ -144,7 +144,13 @@ def _budget_ticks(low: float, high: float) -> list[float]:
     rounds = [m * 10.0**e for e in range(-4, 1) for m in (1, 2, 5)]
     inside = [b for b in rounds if low * 0.999 <= b <= high * 1.001]
     decades = [b for b in inside if f"{b:e}".startswith("1.0")]
-    return decades if len(decades) >= 3 else inside if len(inside) <= 5 else inside[::2]
+    if len(decades) >= 3:
+        return decades
+    kept: list[float] = []
+    for budget in reversed(inside):  # from the right, where 100 % always stands, as many as have room
+        gap = math.log(kept[-1] / budget) / math.log(high / low) * (WIDTH - LEFT - RIGHT) if kept else math.inf
+        kept += [budget] if gap > (56 if len(kept) == 1 else 44) else []
+    return kept[::-1]
 
 
 def _tick(value: float) -> str:

@@ -1,0 +1,250 @@
+"""From how few pixels, and which ones, do a CNN and a Transformer still give their depth?
+
+Question: two networks that differ in the encoder alone (ConvNeXt-atto, PVT-v2-b0; same decoder, rooms, steps and
+schedule) see an image of which only some pixels are left. Which network needs fewer, and which pixels serve it best?
+
+Context: claims C1 ("Transformers handle global context better") and C2 ("... intricate texture better") of Yao, Wu and
+Zhang (arXiv 2308.08333). If C1 holds here, the Transformer should lose less on random and regular pixels, which keep
+the layout and destroy the detail. If C2 holds, it should gain more from textured pixels. Hu, Zhang and Okatani
+(ICCV 2019) found that a CNN needs few pixels, edges above all, and the region of the vanishing point.
+
+Hypothesis, stated before looking: (1) both networks are better on pixels chosen by image edges than on as many random
+ones; (2) the Transformer needs a smaller budget than the CNN for the same error on random pixels; (3) keeping depth
+edges alone serves neither, because flat ground and walls carry the scale.
+
+Command: python -m analyses.a01_sparse_pixels --root PATH/TO/nyuv2 (without --root: scenes only; --quick: seconds)
+Cost: about 180 masked forward passes per image and network; with the defaults roughly 15 minutes per data set on two
+cores. A run that was stopped goes on where it was.
+Expected result: errors fall monotonically with the budget for every selector; the ranking of selectors is alike for
+both networks; differences between the networks under the fill `mean` are partly differences in how they bear the fill,
+so only those that hold under `blur` as well are counted. No number is promised.
+
+What this cannot show: one CNN and one Transformer say nothing about families; both were trained on synthetic rooms
+only; a masked image is unlike anything they were trained on. All three are printed beside the verdict.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analyses.common import measure
+from depthprobe import plots
+from depthprobe.data import load_dataset
+from depthprobe.functional.protocol import get_protocol
+from depthprobe.models import DepthModel, load_model
+from depthprobe.probes import PROBES
+from depthprobe.report import estimates, findings, pictures, text
+from depthprobe.report.source import Source
+
+MODELS = ("zoo:convnext", "zoo:pvt")
+FILLS = ("mean", "blur")
+FULL = {
+    "selectors": ("random", "grid", "patch8", "superpixel", "image_edges", "canny", "texture", "depth_edges"),
+    "reverse": ("image_edges", "texture", "depth_edges"),
+}
+QUICK = {"selectors": ("random", "image_edges"), "reverse": ("image_edges",), "budgets": (0.05, 0.2, 1.0)}
+CAUTIONS = (
+    "One CNN and one Transformer: no claim about families follows from this.",
+    "Both networks were trained on synthetic rooms only; on photographs their errors are large.",
+    "Masked images are out of distribution; only what holds under every fill counts, and fills are two.",
+)
+
+
+def main(
+    quick: bool = False,
+    root: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    figures: str | Path | None = None,
+    models: Sequence[str] = MODELS,
+    n: int = 200,
+) -> dict[str, Any]:
+    """Measure, estimate, draw and judge.
+
+    Args:
+        quick: a few samples, two selectors and few resamples; by default into a temporary folder.
+        root: folder of NYU Depth v2; without one, the scenes alone.
+        out: folder of the runs (default out/a01).
+        figures: folder of the figures (default figures/; beside the runs when quick).
+        models: names for `load_model`, at least two.
+        n: samples of each data set.
+
+    Returns:
+        sources (what was measured, by data set), estimates (by data set), verdict (sentences), figures (paths).
+
+    Raises:
+        ValueError: if fewer than two networks (oracles do not count) are named.
+    """
+    out = Path(out) if out else Path(tempfile.mkdtemp(prefix="a01-")) if quick else Path("out/a01")
+    figures = Path(figures) if figures else out / "figures" if quick else Path("figures")
+    options = estimates.Options(n_boot=1_000 if quick else 10_000)
+    loaded = [load_model(name) for name in models]
+    if sum(model.card.family != "oracle" for model in loaded) < 2:
+        raise ValueError(f"Expected `models` to name at least two networks to compare, but got {list(models)}.")
+    sources = measure_all(loaded, root, out, quick=quick, n=4 if quick else n, n_boot=options.n_boot)
+    found = {name: sparse_of(source, options) for name, source in sources.items()}
+    sentences = verdict(sources, found)
+    paths = draw(sources, found, figures)
+    print("\n".join(sentences))
+    print("Figures:", *sorted({str(p.with_suffix("")) for p in paths}), sep="\n  ")
+    return {"sources": sources, "estimates": found, "verdict": sentences, "figures": paths}
+
+
+def measure_all(
+    models: Sequence[DepthModel], root: str | Path | None, out: Path, *, quick: bool, n: int, n_boot: int
+) -> dict[str, Source]:
+    """The runs: scenes under their own protocol, NYU under `bts_nyu` (and its error under `midas_nyu`)."""
+    plan = PROBES.facts("sparse")["plan"]
+    chosen = {"fills": FILLS, **(QUICK if quick else FULL)}
+    jobs = {"scenes": (load_dataset("scenes", n=n), ("scenes",))}
+    if root is not None:
+        jobs["nyu"] = (load_dataset("nyu", root=root, n=n), ("bts_nyu", "midas_nyu"))
+    sources = {}
+    for name, (dataset, protocols) in jobs.items():
+        judged = [get_protocol(protocol) for protocol in protocols]
+        plans = {"error": judged, "sparse": plan(protocol=judged[0], **chosen)}
+        title = f"Sparse pixels: {' and '.join(m.card.name for m in models)} on {name}"
+        sources[name] = measure(models, plans, dataset, out / name, n_boot=n_boot, title=title)
+    return sources
+
+
+def sparse_of(source: Source, options: estimates.Options) -> estimates.Sparse:
+    """The estimates of the one sparse plan that a study's folder holds.
+
+    Raises:
+        ValueError: if the folder holds several, or none with a curve.
+    """
+    plans = source.probe("sparse")["plan"].unique()
+    found = estimates.sparse(source, plans[0], options) if len(plans) == 1 else None
+    if found is None:
+        raise ValueError(f"Expected one sparse plan with several budgets in {source.out}, but got {list(plans)}.")
+    return found
+
+
+def verdict(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> list[str]:
+    """The answer in sentences, each with its interval, and what it cannot show."""
+    said = []
+    for name, source in sources.items():
+        short, models = source.short, estimates.networks(source)
+        parts = [
+            findings.few_pixels(found[name], models, short),
+            findings.which_pixels(found[name], models, short),
+            *findings.who_needs_more(found[name], short),
+            findings.where_they_lie(found[name]),
+        ]
+        said += [f"{name} | {f.lead} {f.text}" for f in parts if f is not None]
+    return [*said, *(f"caution | {caution}" for caution in CAUTIONS)]
+
+
+def draw(sources: dict[str, Source], found: dict[str, estimates.Sparse], folder: Path) -> list[Path]:
+    """All figures of the study: PDF, PNG and the CSV of what is drawn."""
+    paths = []
+    for name, source in sources.items():
+        figure, frame = curves(source, found[name], name)
+        paths += plots.save_figure(figure, folder / f"a01_curves_{name}", frame)
+    for stem, (figure, frame) in {"a01_compare": compared(sources, found), "a01_where": places(sources, found),
+                                  "a01_gallery": gallery(sources, found)}.items():  # fmt: skip
+        paths += plots.save_figure(figure, folder / stem, frame)
+    return paths
+
+
+def curves(source: Source, found: estimates.Sparse, name: str) -> tuple[Figure, pd.DataFrame]:
+    """Error against budget, a panel per selector, under the first fill."""
+    fill, control = found.fills[0], found.selectors[0]
+    points = found.curves.points[found.curves.points["factor2"] == fill]
+    ratio = found.ratios[(found.ratios["factor"] == control) & (found.ratios["factor2"] == fill)]
+    ratio = ratio[ratio["quantity"] == "ratio50"]
+    title = plots.ratio_title(ratio.iloc[0], what=f"{control} pixels")
+    names = {s: text.selector_name(s) for s in found.selectors}
+    figure = plots.draw_curve_panels(
+        points, order=found.selectors, names={**names, **source.short}, axes=source.side["axes"]
+    )
+    caption = f"{name}, fill {fill} · {plots.caption_line(points, source.side)}"
+    return plots.describe_figure(figure, title=title, caption=caption), points
+
+
+def compared(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> tuple[Figure, pd.DataFrame]:
+    """Paired differences of the area under the curve, per selector and fill, a panel per data set."""
+    frame = pd.concat([f.areas.assign(dataset=name) for name, f in found.items()], ignore_index=True)
+    names = {s: text.selector_name(s) for f in found.values() for s in f.selectors}
+    a, b = (next(iter(sources.values())).short[frame[side].iloc[0]] for side in ("a", "b"))
+    rows = frame.groupby(["factor", "factor2"]).ngroups
+
+    def panel(part: pd.DataFrame, ax: Any, last: bool) -> None:
+        plots.draw_forest(part, ax, rows=["factor", "factor2"], names=names, numbers=len(found) == 1)
+
+    figure = plots.small_multiples(frame, panel, panel="dataset", columns=2, height=0.9 + 0.17 * rows)
+    count = frame["verdict"].value_counts()
+    title = (
+        f"{b} loses less than {a} in {count.get('better', 0)} of {len(frame)} comparisons, more in "
+        f"{count.get('worse', 0)}; {count.get('undecided', 0)} are undecided"
+    )
+    first = next(iter(sources.values()))
+    caption = f"area under the error curve, {b} minus {a}; hollow = undecided · {plots.caption_line(frame, first.side)}"
+    return plots.describe_figure(figure, title=title, caption=caption), frame
+
+
+def places(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> tuple[Figure, pd.DataFrame]:
+    """How much more often than random pixels the kept ones lie on each kind of place, at the budget nearest 0.1."""
+    name, one = next(iter(found.items()))
+    at = estimates.nearest_budget(one.budgets)
+    frame = one.where[(one.where["kind"] == "enrichment") & (one.where["level"] == at)].dropna(subset=["estimate"])
+    frame = frame.drop_duplicates(["factor", "on"]).reset_index(drop=True)
+    names = {**{s: text.selector_name(s) for s in one.selectors}, **{o: o.replace("_", " ") for o in frame["on"]}}
+
+    def panel(part: pd.DataFrame, ax: Any, last: bool) -> None:
+        plots.draw_forest(part, ax, rows=["factor"], names=names, zero=1.0, numbers=False, label="enrichment")
+
+    rows = frame["factor"].nunique()
+    figure = plots.small_multiples(frame, panel, panel="on", names=names, height=0.7 + 0.17 * rows, share_y=True)
+    said = findings.where_they_lie(one)
+    title = f"{said.lead} {said.text}" if said else "No selector's kept pixels lie anywhere in particular"
+    line = plots.caption_line(frame, sources[name].side)
+    caption = f"{name}, {text.percent(at)} of the pixels; 1 = as often as random · {line}"
+    return plots.describe_figure(figure, title=title, caption=caption), frame
+
+
+def gallery(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> tuple[Figure, pd.DataFrame]:
+    """Best, median and worst stored sample and the largest disagreement, random pixels at the budget nearest 0.1."""
+    name, source = next(iter(sources.items()))
+    one = found[name]
+    maps = [m for m in source.maps if m.probe == "sparse" and m.factor == one.selectors[0]]
+    at = estimates.nearest_budget(sorted({m.level for m in maps}))
+    maps = [m for m in maps if m.level == at and m.factor2 == one.fills[0]]
+    picked = pictures.chosen(maps, one.metric, one.better)
+    shown = [m for _, sample in picked for m in maps if m.sample == sample]
+    meta = [{"sample": m.sample, "model": m.model, "factor": m.factor, "level": m.level, "factor2": m.factor2,
+             "metrics": m.metrics} for m in shown]  # fmt: skip
+    figure = plots.draw_gallery(
+        [{**m.arrays, "meta": row} for m, row in zip(shown, meta, strict=True)], metric=one.metric
+    )
+    rule = "; ".join(f"{sample}: {why}" for why, sample in picked)
+    title = (
+        f"What {text.percent(at)} of the pixels still give: {one.metric} {_span(shown, one.metric)} on these samples"
+    )
+    caption = f"{name}, {one.selectors[0]} pixels, fill {one.fills[0]}. Rows by {one.metric}, mean of networks: {rule}."
+    frame = pd.DataFrame([{**row, **row.pop("metrics")} for row in meta])
+    return plots.describe_figure(figure, title=title, caption=caption), frame
+
+
+def _span(maps: Sequence[Any], metric: str) -> str:
+    values = [m.metrics[metric] for m in maps]
+    return f"{text.number(min(values))} to {text.number(max(values))}"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a few samples, seconds")
+    parser.add_argument("--root", help="folder of NYU Depth v2")
+    parser.add_argument("--out", help="folder of the runs (default out/a01)")
+    parser.add_argument("--figures", help="folder of the figures (default figures/)")
+    parser.add_argument("--n", type=int, default=200, help="samples of each data set")
+    parser.add_argument("--model", action="append", help="networks, at least two (default: the zoo's first two)")
+    given = parser.parse_args()
+    chosen_models = tuple(given.model or MODELS)
+    main(given.quick, given.root, given.out, figures=given.figures, models=chosen_models, n=given.n)
