@@ -66,8 +66,8 @@ def test_first_reach_equals_a_plain_search():
 
 
 def test_the_band_is_wider_than_the_interval_and_covers_jointly():
-    draw = np.random.default_rng(3)
-    runs, groups = 300, 40
+    draw = np.random.default_rng(4)
+    runs, groups = 500, 40
     truth = np.linspace(1, 0.2, 5)
     rows = []
     for run in range(runs):
@@ -76,7 +76,7 @@ def test_the_band_is_wider_than_the_interval_and_covers_jointly():
             {"layer": f"{run:03d}", "level": x, "value": t + scene + draw.normal(0, 0.3, groups)}
             for x, t in zip(LEVELS[:5], truth, strict=True)
         ]
-    points = stats.curve(make_table(rows), ["layer"], n_boot=500).points
+    points = stats.curve(make_table(rows), ["layer"], n_boot=1000).points
     width, band = points["high"] - points["low"], points["band_high"] - points["band_low"]
     assert (band > width).mean() > 0.99
     want = points["level"].map(dict(zip(LEVELS[:5], truth, strict=True)))
