@@ -17,7 +17,8 @@ STAGES = [
     ["ranks", "provenance", "study"],  # what `run` is made of
     ["work", "gallery"],
     ["sidecar"],
-    ["train", "run"],
+    ["train"],
+    ["run", "publish"],
     ["stats"],
     ["plots"],
     ["report"],
