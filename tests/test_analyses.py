@@ -1,8 +1,13 @@
 """Studies run in quick form, and their probes find planted answers first."""
 
+import sys
+from pathlib import Path
+
 import matplotlib.image
 import pandas as pd
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # studies are not part of the installed package
 
 from analyses import a01_sparse_pixels
 from analyses.common import planted_support
