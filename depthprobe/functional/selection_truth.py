@@ -13,7 +13,7 @@ from depthprobe.functional.selection_core import SELECTORS, SelectorInput
 from depthprobe.functional.selection_image import edges_then_distance
 
 EDGE_RATIO = 1.1
-UPWARD = 0.9
+UPWARD = 0.8
 
 
 @SELECTORS.register("depth_edges", needs=("depth",), source="METHODS 4 (neighbour ratio > 1.1)")
@@ -66,7 +66,7 @@ def surface_normals(depth: Tensor, intrinsics: Tensor) -> Tensor:
 def horizon(view: SelectorInput) -> Tensor:
     """Pixels by distance to the horizon: the vanishing line of the ground plane, inside the image or not.
 
-    Convention: the ground's direction is the median normal of the upward surfaces (within about 26 degrees of the
+    Convention: the ground's direction is the median normal of the upward surfaces (within about 37 degrees of the
     camera's up); a view without any is taken as level, so that its horizon passes through the principal point.
     """
     assert view.intrinsics is not None

@@ -12,6 +12,9 @@ from depthprobe.functional.protocol import PreparedTruth, Protocol, evaluate_pre
 from depthprobe.models.adapter import DepthModel
 from depthprobe.probes.sparse_jobs import Canvas, Packer
 
+CACHED_PIXELS = 2**19
+"""Pixels judged at once on a CPU: maps of 480x640 one by one stay in its cache, five times as fast as 32 at once."""
+
 
 class Judge:
     """Judges predictions against the ground truth and against the network's own prediction of the whole image.
@@ -30,8 +33,14 @@ class Judge:
 
     def __call__(self, pred: Tensor, index: Sequence[int]) -> np.ndarray:
         """Values (J, metrics) of predictions (J,1,h,w); `index` says which image each belongs to."""
+        mask = self.truth.mask
+        step = max(1, CACHED_PIXELS // mask[0].numel()) if mask.device.type == "cpu" else len(pred)
+        parts = [self._values(pred[i : i + step], index[i : i + step]) for i in range(0, len(pred), step)]
+        return torch.cat(parts).double().cpu().numpy()
+
+    def _values(self, pred: Tensor, index: Sequence[int]) -> Tensor:
         found = [evaluate_prepared(pred, ref, kind=self.kind, index=index) for ref in (self.truth, self.own)]
-        return torch.stack([value for one in found for value in one.values()], 1).double().cpu().numpy()
+        return torch.stack([value for one in found for value in one.values()], 1)
 
 
 def full_predictions(model: DepthModel, canvas: Canvas, packer: Packer) -> Tensor:

@@ -16,15 +16,18 @@ from depthprobe.probes.sparse_judge import Judge, full_predictions
 from depthprobe.probes.sparse_plan import Job, SparsePlan, all_jobs
 from depthprobe.schema import plan_id
 
-SHOWN = (0.02, 0.1, 0.35)
+SHOWN = (0.05, 0.2)
 """Budgets in galleries: the plan's nearest (in ratio) to these."""
+LONGEST = 320
+"""Larger images are thinned out to at most this many pixels per side (every second, third, ... row and column)."""
 
 
 def sparse_maps(model: DepthModel, batch: Batch, plan: SparsePlan) -> list[dict[str, Any]]:
     """Dense maps of every sample and order at a few budgets, with the plan's first fill.
 
-    Convention: image (H,W,3) uint8; depth, pred (H,W) float32 metres, aligned, NaN where not judged (depth);
-    keep (h,w) bool and masked (h,w,3) uint8 on the network's canvas; meta: a JSON string.
+    Convention: image (H,W,3) uint8; depth (H,W) float32 metres, NaN where not judged; pred (H,W) float32 metres,
+    aligned; keep (h,w) bool and masked (h,w,3) uint8 on the network's canvas; meta: a JSON string. Maps are thinned
+    out to LONGEST, the metrics in `meta` are those of the whole maps.
     """
     plan.protocol.check(model.card.output)
     shown = {min(plan.budgets, key=lambda b: abs(math.log(b / want))) for want in SHOWN}
@@ -48,18 +51,24 @@ def _entries(
     raw = model(masked)
     pred, mask = prepare(raw, part.depth, part.valid, kind=model.card.output, protocol=plan.protocol)
     values = judge(raw, index)
-    depth, image, shown = part.depth.where(mask, torch.nan), _bytes(part.image), _bytes(masked)
+    depth, image, shown = part.depth.where(mask, torch.nan), _bytes(_thin(part.image)), _bytes(_thin(masked))
+    depth, pred, keep = _thin(depth).float().cpu(), _thin(pred).float().cpu(), _thin(keep).cpu()
     return [
         {
             "image": image[j],
-            "depth": depth[j, 0].float().cpu().numpy(),
-            "pred": pred[j, 0].float().cpu().numpy(),
-            "keep": keep[j, 0].cpu().numpy(),
+            "depth": depth[j, 0].numpy(),
+            "pred": pred[j, 0].numpy(),
+            "keep": keep[j, 0].numpy(),
             "masked": shown[j],
             "meta": _meta(model, batch, plan, job, dict(zip(judge.metrics, values[j].tolist(), strict=True))),
         }
         for j, job in enumerate(jobs)
     ]
+
+
+def _thin(x: torch.Tensor) -> torch.Tensor:
+    step = -(-max(x.shape[-2:]) // LONGEST)
+    return x[..., ::step, ::step]
 
 
 def _bytes(image: torch.Tensor) -> Any:

@@ -170,10 +170,10 @@ def test_a_protocol_goes_by_name_and_refuses_what_it_cannot_judge():
 
 
 def test_galleries_show_what_was_measured():
-    plan = dataclasses.replace(SMALL, budgets=(0.02, 0.1, 0.5, 1.0))
+    plan = dataclasses.replace(SMALL, budgets=(0.02, 0.1, 0.25, 1.0))
     model, data = network(size=(12, 16)), batch(2)
     table, maps = sparse(model, data, plan), PROBES.facts("sparse")["maps"](model, data, plan)
-    assert len(maps) == 2 * 3 * 3
+    assert len(maps) == 2 * 3 * 2
     for entry in maps:
         meta = json.loads(entry["meta"])
         assert entry["image"].shape == (H, W, 3)
@@ -189,3 +189,14 @@ def test_galleries_show_what_was_measured():
         error = np.abs(entry["pred"] - entry["depth"]) / entry["depth"]
         assert np.isnan(entry["depth"]).sum() == (~data.valid[i]).sum()
         assert np.nanmean(error) == pytest.approx(meta["metrics"]["abs_rel"], rel=1e-4)
+
+
+def test_galleries_of_large_images_are_thinned_out(monkeypatch):
+    monkeypatch.setattr("depthprobe.probes.sparse_maps.LONGEST", 20)
+    model, data = network(size=(12, 16)), batch(1)
+    for entry in PROBES.facts("sparse")["maps"](model, data, SMALL):
+        assert entry["image"].shape == (H // 2, W // 2, 3)
+        assert entry["keep"].shape == (12, 16)
+        judged = data.valid[0, 0, ::2, ::2].numpy()
+        assert np.array_equal(entry["depth"][judged], data.depth[0, 0, ::2, ::2].numpy()[judged])
+        assert entry["pred"].shape == (H // 2, W // 2)
