@@ -86,6 +86,7 @@ def make_sidecar() -> dict:
     protocol = {"name": "scenes", "min_depth": 1e-3, "max_depth": 10.0}
     return {
         "status": "complete",
+        "version": "0.1.0",
         "schema_version": SCHEMA_VERSION,
         "models": cards,
         "plans": {

@@ -295,6 +295,13 @@ def test_tables_carry_their_frame_as_csv(whole):
 # Slider
 
 
+def test_the_slider_gives_way_where_the_page_would_be_too_large(tmp_path, monkeypatch):
+    monkeypatch.setattr("depthprobe.report.page.MAX_BYTES", 1000)
+    page, _ = report(tmp_path, small(), maps=1)
+    assert "the page would be larger than 10 MB" in page.text
+    assert "slider-data" not in [a.get("id") for a in page.all("script")]
+
+
 def test_one_mask_picture_holds_the_nested_masks_of_every_budget(whole):
     maps, broken = read_maps(whole[0])
     data = payload(maps, "abs_rel")

@@ -56,7 +56,8 @@ addEventListener("load", async () => {
 });
 </script>"""
 WATCH = "<script>window.seenErrors = []; addEventListener('error', (e) => window.seenErrors.push(e.message));</script>"
-WRAPPER = """<!doctype html><iframe src="page.html" width="360" height="900" style="border:0"></iframe><pre id="seen"></pre>
+WRAPPER = """<!doctype html>
+<iframe src="page.html" width="360" height="900" style="border:0"></iframe><pre id="seen"></pre>
 <script>addEventListener("message", (e) => { document.getElementById("seen").textContent = e.data; });</script>"""
 
 

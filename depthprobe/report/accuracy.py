@@ -24,9 +24,10 @@ def section(source: Source, options: estimates.Options) -> tuple[blocks.Section,
     means, gaps = estimates.accuracy(source, options), estimates.accuracy_difference(source, options)
     metric = estimates.first_metric(means["metric"])
     names = protocol_names(source)
+    real, plans = means[means["model"].isin(estimates.networks(source))], sorted(means["plan"].unique())
     found = [
-        findings.accuracy(means[means["model"].isin(estimates.networks(source))], gaps, metric, plan, source.short)
-        for plan in sorted(means["plan"].unique())
+        findings.accuracy(real, gaps, metric, plan, source.short, names[plan] if len(plans) > 1 else "")
+        for plan in plans
     ]
     content: list[Any] = [blocks.Table(table=t) for t in _forest(means, gaps, metric, names)]
     if gaps.empty:

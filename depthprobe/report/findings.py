@@ -8,14 +8,16 @@ from depthprobe.report.blocks import Finding
 from depthprobe.report.estimates import Sparse, nearest_budget
 
 
-def accuracy(means: pd.DataFrame, gaps: pd.DataFrame, metric: str, plan: str, short: dict[str, str]) -> Finding:
-    """How accurate on the full image, and whether the paired difference is decided."""
+def accuracy(
+    means: pd.DataFrame, gaps: pd.DataFrame, metric: str, plan: str, short: dict[str, str], protocol: str = ""
+) -> Finding:
+    """How accurate on the full image, and whether the difference is decided; `protocol` where there are several."""
     here = means[(means["plan"] == plan) & (means["metric"] == metric)]
     order = here.sort_values("estimate", ascending=here["better"].iloc[0] != "higher")
     each = text.listed(
         f"{short[r.model]} {text.interval(r.estimate, r.low, r.high, r.unit)}" for r in order.itertuples()
     )
-    lead = f"How accurate: {metric} {each}."
+    lead = f"How accurate{f' under {protocol}' if protocol else ''}: {metric} {each}."
     if gaps.empty:
         return Finding(lead=lead, text="There is no second network to compare with.", section="accuracy")
     pair = gaps[(gaps["plan"] == plan) & (gaps["metric"] == metric)]

@@ -16,10 +16,10 @@ def summary(source: Source) -> dict[str, str]:
     """One line that says what the page is about."""
     table, models = source.table, source.models
     data = text.listed(sorted(table["dataset"].unique()))
-    line = (
-        f"{text.counted(models['model'].nunique(), 'network')} on {text.counted(table['sample'].nunique(), 'sample')} "
-        f"in {text.counted(table['group'].nunique(), 'group')} of {data}; protocol {protocol_name(source)}."
-    )
+    counts = [("network", models["model"]), ("sample", table["sample"]), ("group", table["group"])]
+    networks, samples, groups = (text.counted(column.nunique(), noun) for noun, column in counts)
+    tool = f"depthprobe {source.side.get('version', NOT_RECORDED)}, commit {source.side.get('commit') or NOT_RECORDED}"
+    line = f"{networks} on {samples} in {groups} of {data}; protocol {protocol_name(source)}; measured with {tool}."
     return {"summary": line, "version": depthprobe.__version__}
 
 

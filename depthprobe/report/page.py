@@ -1,5 +1,6 @@
 """The page and the JSON beside it."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,17 @@ def write_report(out: str | Path, *, title: str | None = None, n_boot: int = 10_
         "head": head.summary(source), "warnings": head.warnings(source), "findings": findings, "sections": sections,
     }  # fmt: skip
     page = render(context)
+    if len(page.encode()) > MAX_BYTES:
+        page = render({**context, "sections": [_without_slider(section) for section in sections]})
     frames = {name: frame for _, _, found in made for name, frame in found.items()}
     write_atomic(out / "report.json", _json(context, frames, source, options).encode())
     write_atomic(out / "report.html", page.encode())
     return out / "report.html"
+
+
+def _without_slider(section: blocks.Section) -> blocks.Section:
+    note = blocks.Note(text="The budget slider is left out: with it the page would be larger than 10 MB.")
+    return dataclasses.replace(section, blocks=[note if b.kind == "slider" else b for b in section.blocks])
 
 
 def render(context: dict[str, Any]) -> str:

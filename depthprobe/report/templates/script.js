@@ -27,6 +27,9 @@
     }));
   }
 
+  // What is folded away is printed too.
+  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { d.open = true; }));
+
   // The slider.
   const box = document.getElementById("slider");
   if (!box) return;
