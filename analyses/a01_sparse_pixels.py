@@ -170,7 +170,8 @@ def curves(source: Source, found: estimates.Sparse, name: str) -> tuple[Figure, 
 
 def compared(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> tuple[Figure, pd.DataFrame]:
     """Paired differences of the area under the curve, per selector and fill, a panel per data set."""
-    frame = pd.concat([f.areas.assign(dataset=name) for name, f in found.items()], ignore_index=True)
+    frame = pd.concat([_ordered(f.areas, f.selectors).assign(dataset=name) for name, f in found.items()])
+    frame = frame.reset_index(drop=True)
     names = {s: text.selector_name(s) for f in found.values() for s in f.selectors}
     a, b = (next(iter(sources.values())).short[frame[side].iloc[0]] for side in ("a", "b"))
     rows = frame.groupby(["factor", "factor2"]).ngroups
@@ -179,9 +180,10 @@ def compared(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> 
         plots.draw_forest(part, ax, rows=["factor", "factor2"], names=names, numbers=len(found) == 1)
 
     figure = plots.small_multiples(frame, panel, panel="dataset", columns=2, height=0.9 + 0.17 * rows)
+    _show_all(figure, frame, 0.0)
     count = frame["verdict"].value_counts()
     title = (
-        f"{b} loses less than {a} in {count.get('better', 0)} of {len(frame)} comparisons, more in "
+        f"{b} loses less than {a} in {count.get('better', 0)} of {len(frame)} cells (selector × fill), more in "
         f"{count.get('worse', 0)}; {count.get('undecided', 0)} are undecided"
     )
     first = next(iter(sources.values()))
@@ -194,7 +196,7 @@ def places(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> tu
     name, one = next(iter(found.items()))
     at = estimates.nearest_budget(one.budgets)
     frame = one.where[(one.where["kind"] == "enrichment") & (one.where["level"] == at)].dropna(subset=["estimate"])
-    frame = frame.drop_duplicates(["factor", "on"]).reset_index(drop=True)
+    frame = _ordered(frame.drop_duplicates(["factor", "on"]), one.selectors).reset_index(drop=True)
     names = {**{s: text.selector_name(s) for s in one.selectors}, **{o: o.replace("_", " ") for o in frame["on"]}}
 
     def panel(part: pd.DataFrame, ax: Any, last: bool) -> None:
@@ -202,11 +204,26 @@ def places(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> tu
 
     rows = frame["factor"].nunique()
     figure = plots.small_multiples(frame, panel, panel="on", names=names, height=0.7 + 0.17 * rows, share_y=True)
-    said = findings.where_they_lie(one)
-    title = f"{said.lead} {said.text}" if said else "No selector's kept pixels lie anywhere in particular"
+    _show_all(figure, frame, 1.0)
+    top = frame.loc[frame["low"].fillna(0).idxmax()]
+    often, place = findings.times(top["estimate"], top["low"], top["high"]), names[top["on"]]
+    title = f"Pixels chosen by {names[top['factor']]} lie on a {place} {often} as often as random ones"
     line = plots.caption_line(frame, sources[name].side)
     caption = f"{name}, {text.percent(at)} of the pixels; 1 = as often as random · {line}"
     return plots.describe_figure(figure, title=title, caption=caption), frame
+
+
+def _ordered(frame: pd.DataFrame, selectors: Sequence[str]) -> pd.DataFrame:
+    """Rows in the order of the selectors: the control first, each beside its reverse."""
+    return frame.sort_values("factor", key=lambda names: names.map(list(selectors).index), kind="stable")
+
+
+def _show_all(figure: Figure, frame: pd.DataFrame, null: float) -> None:
+    """Give all panels an x axis that holds every interval of the figure and the value of no difference."""
+    ends = [*frame["low"].dropna(), *frame["high"].dropna(), *frame["estimate"], null]
+    pad = 0.06 * (max(ends) - min(ends)) or 0.1
+    for ax in figure.axes:
+        ax.set_xlim(min(ends) - pad, max(ends) + pad)
 
 
 def gallery(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> tuple[Figure, pd.DataFrame]:

@@ -59,3 +59,12 @@ def test_the_figure_draws_the_estimates(study):
 
 def test_the_page_stands_beside_the_run(study):
     assert (study["sources"]["scenes"].out / "report.html").is_file()
+
+
+@pytest.mark.parametrize("draw", [a01_sparse_pixels.compared, a01_sparse_pixels.places])
+def test_no_mark_lies_outside_its_panel(study, draw):
+    figure, frame = draw(study["sources"], study["estimates"])
+    for ax in figure.axes:
+        low, high = ax.get_xlim()
+        assert low < frame["estimate"].min()
+        assert frame["estimate"].max() < high

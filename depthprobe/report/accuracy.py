@@ -37,7 +37,7 @@ def section(source: Source, options: estimates.Options) -> tuple[blocks.Section,
     every = [means_table(means, names), *([] if gaps.empty else [gaps_table(gaps, names)])]
     content.append(blocks.More(summary="Every metric", blocks=[blocks.Table(table=t) for t in every]))
     row = means[means["metric"] == metric].iloc[0]
-    content += pictures.error_gallery(source, metric, row["better"], row["unit"])
+    content += pictures.error_gallery(source, row["plan"], metric, row["better"], row["unit"])
     first = found[0]
     made = blocks.Section(
         id=ID,

@@ -89,7 +89,7 @@ def sparse(source: Source, plan: str, options: Options) -> Sparse | None:
     metric = first_metric([m for m in judged["metric"] if "@" not in m] or list(judged["metric"]))
     rows = judged[judged["metric"] == metric]
     own = judged[judged["metric"] == f"{metric}@self"]
-    by = ["model", "family", "factor", "factor2"]
+    by = ["metric", "model", "family", "factor", "factor2"]
     return Sparse(
         plan=plan, metric=metric, better=rows["better"].iloc[0], unit=rows["unit"].iloc[0],
         fills=_first(rows["factor2"].unique(), FIRST_FILL), selectors=_first(rows["factor"].unique(), "random"),
@@ -109,14 +109,14 @@ def _areas(source: Source, rows: pd.DataFrame, options: Options) -> pd.DataFrame
     real = rows[rows["model"].isin(networks(source))]
     if real["model"].nunique() < 2:
         return pd.DataFrame()
-    return stats.compare(stats.area(real), ["factor", "factor2"], between="model", **options.both)
+    return stats.compare(stats.area(real), ["metric", "factor", "factor2"], between="model", **options.both)
 
 
 def _ratios(source: Source, rows: pd.DataFrame, options: Options) -> pd.DataFrame:
     real = rows[rows["model"].isin(networks(source))]
     if real["model"].nunique() < 2:
         return pd.DataFrame()
-    found = stats.curve_difference(real, ["factor", "factor2"], between="model", **options.both).summary
+    found = stats.curve_difference(real, ["metric", "factor", "factor2"], between="model", **options.both).summary
     return found[found["quantity"].isin(["ratio50", "ratio90"])].reset_index(drop=True)
 
 
@@ -124,7 +124,7 @@ def _control(rows: pd.DataFrame, options: Options) -> pd.DataFrame:
     if "random" not in set(rows["factor"]) or rows["factor"].nunique() < 2:
         return pd.DataFrame()
     area = stats.area(rows)
-    return stats.compare(area, ["model", "factor2"], between="factor", a="random", **options.both)
+    return stats.compare(area, ["metric", "model", "factor2"], between="factor", a="random", **options.both)
 
 
 def _where(table: pd.DataFrame, options: Options) -> pd.DataFrame:

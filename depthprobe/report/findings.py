@@ -67,7 +67,7 @@ def few_pixels(found: Sparse, models: list[str], short: dict[str, str]) -> Findi
         said.append(
             f"{short[row.model]} gets half of it from {half} and 90 % from {most} ({text.selector_name(row.factor)})"
         )
-    lead = "From how few pixels: "
+    lead = "From how few pixels:"
     first = text.percent(found.budgets[0])
     body = f"of what the full image gains over {first} of the pixels (fill {fill or 'none'}), {'; '.join(said)}."
     return Finding(lead=lead, text=body, section="sparse")

@@ -69,9 +69,9 @@ def sparse_gallery(source: Source, found: Sparse) -> list[Any]:
     return [blocks.Heading(text="Pictures"), blocks.Gallery(rule=rule, rows=rows), *_slider(maps, found, source)]
 
 
-def error_gallery(source: Source, metric: str, better: str, unit: str) -> list[Any]:
-    """Image | prediction | truth | signed error on the full image."""
-    maps = [m for m in source.maps if m.probe == "error"]
+def error_gallery(source: Source, plan: str, metric: str, better: str, unit: str) -> list[Any]:
+    """Image | prediction | truth | signed error on the full image, judged by one plan."""
+    maps = [m for m in source.maps if m.probe == "error" and m.plan in ("", plan)]
     if not maps:
         return [blocks.Heading(text="Pictures"), blocks.Note(text=NO_MAPS)]
     rule = (
@@ -124,7 +124,8 @@ def _slider(maps: list[Dense], found: Sparse, source: Source) -> list[Any]:
     data = payload(maps, found.metric)
     shown, stored = len(data["samples"]), data.pop("stored")
     part = "all" if shown == stored else f"the first {shown} (to keep the page small)"
-    rule = f"Choose a sample, a selector and a budget; of the {stored} stored samples {part} can be chosen."
+    budgets = text.listed(text.percent(b) for b in data["budgets"])
+    rule = f"Pictures are stored for {text.counted(stored, 'sample')} at {budgets} of the pixels; {part} can be chosen."
     data["unit"], data["curves"] = found.unit, _curve_data(found, set(data["selectors"]), source.short)
     body = json.dumps(data, separators=(",", ":"), sort_keys=True, allow_nan=False)
     safe = Markup(body.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
