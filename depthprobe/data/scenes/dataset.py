@@ -1,82 +1,13 @@
 """The data set `scenes`: rooms, streets and shapes, rendered as they are read."""
 
 import functools
-import hashlib
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from depthprobe.checks import check_one_of
 from depthprobe.data.batch import Batch
 from depthprobe.data.dataset import DATASETS, Dataset
+from depthprobe.data.scenes.editor import SceneEditor
 from depthprobe.data.scenes.generate import GENERATORS, SCENES_VERSION, render_scene
-from depthprobe.data.scenes.render import Rendering
-
-# first seed of each split and the seed after its last
-SPLITS = {"train": (0, 10_000_000), "val": (10_000_000, 11_000_000), "test": (11_000_000, 12_000_000)}
-DEFAULT_COUNT = 64
-HIDDEN_DEPTH = 1.0  # stands where depth is invalid (sky); finite, so that nothing turns into NaN
-
-
-def split_seeds(split: str, n: int | None = None, start: int = 0) -> range:
-    """The seeds of samples `start` to `start + n` of a split (n=None: 64).
-
-    Raises:
-        ValueError: if the split is unknown or holds fewer seeds.
-    """
-    check_one_of("split", split, SPLITS)
-    first, end = SPLITS[split]
-    count = DEFAULT_COUNT if n is None else n
-    if count < 0 or start < 0 or first + start + count > end:
-        raise ValueError(
-            f"Expected `start` + `n` to be at most {end - first:,} (the seeds of split {split!r}) and both >= 0, "
-            f"but got start={start:,}, n={count:,}; ask for fewer samples or another split."
-        )
-    return range(first + start, first + start + count)
-
-
-def sample_id(kind: str, seed: int) -> str:
-    """The id of a scene, e.g. `rooms-11000003`."""
-    return f"{kind}-{seed:08d}"
-
-
-def parse_sample_id(sample: str) -> tuple[str, int]:
-    """Kind and seed of a sample id."""
-    kind, _, seed = sample.rpartition("-")
-    return kind, int(seed)
-
-
-def digest(rendering: Rendering) -> str:
-    """sha256 (first 16 characters) of the bytes that define the data set: colour, depth, ids."""
-    total = hashlib.sha256()
-    for array in (rendering.rgb, rendering.depth, rendering.object_id, rendering.class_id, rendering.plane_id):
-        total.update(np.ascontiguousarray(array).tobytes())
-    return total.hexdigest()[:16]
-
-
-def to_batch(rendering: Rendering, sample: str) -> Batch:
-    """A rendering as a batch of one; the sky is not valid."""
-    depth = torch.from_numpy(rendering.depth)[None, None]
-    valid = torch.isfinite(depth)
-    return Batch(
-        image=_planes(rendering.rgb).float() / 255,
-        depth=torch.where(valid, depth, HIDDEN_DEPTH),
-        valid=valid,
-        sample=(sample,),
-        group=(sample,),
-        intrinsics=torch.from_numpy(rendering.intrinsics).float()[None],
-        maps={
-            "normal": _planes(rendering.normal),
-            "object": torch.from_numpy(rendering.object_id)[None, None],
-            "class": torch.from_numpy(rendering.class_id.astype(np.int32))[None, None],
-            "plane": torch.from_numpy(rendering.plane_id)[None, None],
-        },
-    )
-
-
-def _planes(image: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
+from depthprobe.data.scenes.identity import DEFAULT_COUNT, digest, sample_id, split_seeds, to_batch
 
 
 @DATASETS.register("scenes", source="rendered by depthprobe")
@@ -89,13 +20,14 @@ def scenes(
     batch_size: int = 8,
     start: int = 0,
     on_error: str = "raise",
+    workers: int = 2,
 ) -> Dataset:
     """Procedural scenes with exact depth.
 
     Convention:
         Depth is the exact z-depth of each pixel's centre ray; sky is not valid. Maps: `normal` (camera coordinates:
         right, down, forward), `object`, `class` (0 = sky, see `classes`), `plane` (-1 = curved). Every scene is its
-        own group.
+        own group. `batch.edited(name, level)` renders the scenes again with one thing changed (see `editor`).
 
     Args:
         kind: rooms, streets or shapes.
@@ -105,6 +37,7 @@ def scenes(
         batch_size: scenes per batch.
         start: number of scenes of the split to leave out at its beginning.
         on_error: "raise" or "skip"; a scene cannot fail to be read, so it makes no difference here.
+        workers: threads that render the scenes of a batch.
 
     Raises:
         ValueError: if kind or split is unknown or the split holds fewer scenes.
@@ -123,9 +56,16 @@ def scenes(
         "digest": digest(render_scene(kind, seeds.start, (height, width))) if samples else "",
     }
     return Dataset(
-        name="scenes", samples=samples, groups=samples, read=read, facts=facts, batch_size=batch_size, on_error=on_error
+        name="scenes",
+        samples=samples,
+        groups=samples,
+        read=read,
+        facts=facts,
+        batch_size=batch_size,
+        on_error=on_error,
+        workers=workers,
     )
 
 
 def _read(kind: str, seeds: range, size: tuple[int, int], i: int) -> Batch:
-    return to_batch(render_scene(kind, seeds[i], size), sample_id(kind, seeds[i]))
+    return to_batch(render_scene(kind, seeds[i], size), sample_id(kind, seeds[i])).replace(editor=SceneEditor())

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from depthprobe.checks import check_one_of
 from depthprobe.data.scenes.kernels.compiling import warm_once
-from depthprobe.data.scenes.render import ALL_CUES, Rendering, pack, render
+from depthprobe.data.scenes.rendering import ALL_CUES, Rendering, pack, render
 from depthprobe.data.scenes.rooms import make_room
 from depthprobe.data.scenes.scene import Frame, Scene
 from depthprobe.data.scenes.shapes import make_shapes

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from depthprobe.data.scenes.materials import Rng
-from depthprobe.data.scenes.render import Packed, Visible, pack, trace
+from depthprobe.data.scenes.rendering import Packed, Visible, pack, trace
 from depthprobe.data.scenes.room_shell import Room
 from depthprobe.data.scenes.scene import Camera, Point, Scene
 

@@ -7,10 +7,9 @@ Convention:
 
 import numpy as np
 
-from depthprobe.data.scenes.kernels.compiling import helper, inlined, kernel
+from depthprobe.data.scenes.kernels.compiling import allocating, helper, inlined, kernel
 from depthprobe.data.scenes.kernels.intersect import FLAGS, NO_SHADOW, hit_primitive
 from depthprobe.data.scenes.kernels.vectors import Array, Vector, never_zero
-from depthprobe.data.scenes.kernels.world import World
 
 _PADDING = 1e-7
 STACK_SIZE = 256
@@ -29,7 +28,7 @@ def _grow(low: Array, high: Array, lows: Array, highs: Array, p: int) -> None:
         high[k] = max(high[k], highs[p, k])
 
 
-@helper
+@allocating
 def _costs(lows: Array, highs: Array, members: Array, order: Array) -> tuple[float, int]:
     """The cheapest split of the members in this order: its cost and the number of members on the left."""
     count = len(order)
@@ -48,7 +47,7 @@ def _costs(lows: Array, highs: Array, members: Array, order: Array) -> tuple[flo
     return best, left
 
 
-@helper
+@allocating
 def _split(lows: Array, highs: Array, centres: Array, order: Array, start: int, stop: int) -> int:
     """Sort order[start:stop] along its best axis; returns how many go left."""
     members = order[start:stop].copy()
@@ -127,9 +126,18 @@ def _reaches(boxes: Array, n: int, o: int, origin: Vector, inverse: Vector, limi
 
 
 @helper
-def occluded(world: World, origin: Vector, direction: Vector, limit: float, slot: int) -> bool:
+def occluded(
+    boxes: Array,
+    children: Array,
+    primitives: Array,
+    stack: Array,
+    last: Array,
+    slot: int,
+    origin: Vector,
+    direction: Vector,
+    limit: float,
+) -> bool:
     """Whether anything that casts shadows is hit before `limit`; `last[slot]` remembers the previous occluder."""
-    boxes, children, primitives, stack, last = world.boxes, world.children, world.primitives, world.stack, world.last
     direction = never_zero(direction)
     p = last[slot]
     if p >= 0 and hit_primitive(primitives, p, origin, direction)[0] < limit:

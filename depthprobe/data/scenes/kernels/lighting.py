@@ -89,7 +89,13 @@ def _spot(light: Array, direction: Vector) -> float:
     return min(1.0, (cosine - light[CONE]) * 4 + 0.25)
 
 
-@helper
+@inlined
+def _blocked(world: World, slot: int, start: Vector, ray: Vector, limit: float) -> bool:
+    """Whether a shadow ray meets something; the arrays go one by one, a call that passes all of `world` is slow."""
+    return occluded(world.boxes, world.children, world.primitives, world.stack, world.last, slot, start, ray, limit)
+
+
+@inlined
 def _visible_share(world: World, start: Vector, direction: Vector, k: int, samples: int, phase: int) -> float:
     """Share of shadow rays to points on light k that arrive."""
     light, disk = world.lights[k], world.disk
@@ -106,7 +112,7 @@ def _visible_share(world: World, start: Vector, direction: Vector, k: int, sampl
         else:
             ray = offset_by_two(direction, a, u, b, v)
             limit = _SUN_DISTANCE
-        if not occluded(world, start, ray, limit, k):
+        if not _blocked(world, k, start, ray, limit):
             arrived += 1
     return arrived / samples
 
@@ -121,7 +127,7 @@ def _gloss(direction: Vector, view: Vector, normal: Vector, strength: float, shi
     return strength * (q**shininess) * (shininess + 8) * 0.04
 
 
-@helper
+@inlined
 def direct_light(
     world: World, quality: Quality, point: Vector, normal: Vector, view: Vector, material: Array, phase: int
 ) -> tuple[Vector, Vector]:
@@ -150,7 +156,7 @@ def direct_light(
     return (er, eg, eb), (sr, sg, sb)
 
 
-@helper
+@inlined
 def open_share(world: World, quality: Quality, point: Vector, normal: Vector, phase: int) -> float:
     """Ambient occlusion: share of cosine-weighted rays that meet nothing within reach."""
     start = along(point, _SKIN, normal)
@@ -165,6 +171,6 @@ def open_share(world: World, quality: Quality, point: Vector, normal: Vector, ph
         x = a[0] * u + b[0] * v + normal[0] * w
         y = a[1] * u + b[1] * v + normal[1] * w
         z = a[2] * u + b[2] * v + normal[2] * w
-        if not occluded(world, start, (x, y, z), quality.occlusion_reach, _OCCLUSION_SLOT):
+        if not _blocked(world, _OCCLUSION_SLOT, start, (x, y, z), quality.occlusion_reach):
             arrived += 1
     return arrived / samples

@@ -73,11 +73,11 @@ def shade_hit(
         out[ADDED + k], out[NORMAL + k] = added[k], normal[k]
 
 
-@kernel
-def shade_pixels(world: World, quality: Quality, camera: Array, depth: Array, primitive: Array, face: Array) -> Array:
-    """Shade every pixel centre; float64 (H,W,16), columns as above. Sky: added radiance only."""
+@helper
+def _shade_all(
+    world: World, quality: Quality, camera: Array, depth: Array, primitive: Array, face: Array, shaded: Array
+) -> None:
     height, width = depth.shape
-    shaded = np.zeros((height, width, WIDTH))
     spread = world.disk.shape[0] // 16
     for i in range(height):
         for j in range(width):
@@ -95,4 +95,11 @@ def shade_pixels(world: World, quality: Quality, camera: Array, depth: Array, pr
             # interleaved samples: each of 4x4 neighbours has its own, each block its own shift
             phase = ((i & 3) * 4 + (j & 3)) * spread + hash_bits(j >> 2, i >> 2, 1, quality.seed) % 8
             shade_hit(world, quality, primitive[i, j], face[i, j], t, origin, ray, angle, phase, shaded[i, j])
+
+
+@kernel
+def shade_pixels(world: World, quality: Quality, camera: Array, depth: Array, primitive: Array, face: Array) -> Array:
+    """Shade every pixel centre; float64 (H,W,16), columns as above. Sky: added radiance only."""
+    shaded = np.zeros((depth.shape[0], depth.shape[1], WIDTH))
+    _shade_all(world, quality, camera, depth, primitive, face, shaded)
     return shaded

@@ -8,7 +8,7 @@ Convention:
 
 import numpy as np
 
-from depthprobe.data.scenes.kernels.compiling import helper, inlined, kernel
+from depthprobe.data.scenes.kernels.compiling import allocating, helper, inlined, kernel
 from depthprobe.data.scenes.kernels.intersect import hit_primitive
 from depthprobe.data.scenes.kernels.vectors import INFINITE, Array, Vector, never_zero, offset_by_two, three
 
@@ -70,7 +70,7 @@ def _project_bounds(corners: Array, orthographic: bool, bounds: Array) -> None:
                     _include(bounds, u, (y + t * (corners[d, 1] - y)) / _NEAR)
 
 
-@helper
+@allocating
 def _tile_ranges(camera: Array, width: int, height: int, centres: Array, axes: Array) -> tuple[Array, Array]:
     """The range of tiles that each primitive may cover (x from, x to, y from, y to; empty: 1, 0), and its least z."""
     count = centres.shape[0]

@@ -1,0 +1,118 @@
+"""SceneEditor: counterfactual batches by rendering edited scenes again."""
+
+import dataclasses
+import functools
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from depthprobe.data.batch import Batch, stack
+from depthprobe.data.scenes import edits_geometry  # noqa: F401  (registers the geometric edits)
+from depthprobe.data.scenes.edits import SCENE_EDITS, EditError, Mixture, View
+from depthprobe.data.scenes.generate import build_scene
+from depthprobe.data.scenes.identity import parse_sample_id, to_batch
+from depthprobe.data.scenes.rendering import pack, render
+from depthprobe.data.scenes.target import find_target
+
+_KEPT_SCENES = 64  # a scene with its packed arrays takes about 1 MB
+_lock = threading.Lock()
+
+
+@functools.lru_cache(maxsize=_KEPT_SCENES)
+def _cached_view(kind: str, seed: int, size: tuple[int, int]) -> View:
+    scene = build_scene(kind, seed, size)
+    packed = pack(scene)
+    return View(scene, packed, target=find_target(scene, packed))
+
+
+def base_view(sample: str, size: tuple[int, int]) -> View:
+    """The unedited view of a sample, from a cache of the last 64."""
+    kind, seed = parse_sample_id(sample)
+    with _lock:
+        return _cached_view(kind, seed, size)
+
+
+@dataclasses.dataclass(frozen=True)
+class SceneEditor:
+    """Edits of rendered scenes; edits can follow each other: `batch.edited("texture_off").edited("shadow_off")`.
+
+    Sample ids never change, so that edited and original samples are paired.
+    """
+
+    applied: tuple[tuple[str, float], ...] = ()
+
+    def names(self) -> list[str]:
+        """The registered scene edits; their facts are in `SCENE_EDITS`."""
+        return SCENE_EDITS.names()
+
+    def __call__(self, batch: Batch, name: str, level: float) -> Batch:
+        """The batch with one more edit, rendered again.
+
+        Convention:
+            Under edits that change the image only, depth, valid and maps are bit-identical. Object edits add the map
+            `edited`, bool (B,1,H,W): the pixels of the changed object. `perspective_off` has no intrinsics.
+
+        Raises:
+            EditError: if a sample does not allow the edit; names the samples, why, and how to choose others.
+        """
+        steps = (*self.applied, (name, level))
+        ones, refused = [], {}
+        for sample in batch.sample:
+            try:
+                ones.append(self._render(sample, _size(batch), steps))
+            except EditError as error:
+                refused[sample] = str(error)
+        if refused:
+            sample, reason = next(iter(refused.items()))
+            raise EditError(
+                f"Expected every sample to allow the edit {name!r} at level {level:g}, but {len(refused)} of "
+                f"{len(batch)} do not (e.g. {sample}: {reason}); take those that do: "
+                f"`batch.take(batch.editor.supported(batch, {name!r}, {level:g}))`."
+            )
+        edited = stack(ones).to(batch.image.device)
+        return edited.replace(group=batch.group, editor=SceneEditor(steps))
+
+    def supported(self, batch: Batch, name: str, level: float = 1.0) -> list[int]:
+        """The indices of the samples that allow an edit at a level."""
+        return [i for i, sample in enumerate(batch.sample) if self.why_not(sample, _size(batch), name, level) is None]
+
+    def why_not(self, sample: str, size: tuple[int, int], name: str, level: float = 1.0) -> str | None:
+        """Why a sample does not allow an edit; None if it does."""
+        try:
+            self._views(sample, size, (*self.applied, (name, level)))
+        except EditError as error:
+            return str(error)
+        return None
+
+    def target(self, sample: str, size: tuple[int, int]) -> int | None:
+        """The id of the object that object edits change (see `target.find_target`)."""
+        return base_view(sample, size).target
+
+    def _views(self, sample: str, size: tuple[int, int], steps: Sequence[tuple[str, float]]) -> Mixture:
+        mixture: Mixture = [(1.0, base_view(sample, size))]
+        for name, level in steps:
+            edit = SCENE_EDITS[name]
+            mixture = [(weight * share, new) for weight, view in mixture for share, new in edit(view, level)]
+        return mixture
+
+    def _render(self, sample: str, size: tuple[int, int], steps: Sequence[tuple[str, float]]) -> Batch:
+        mixture = self._views(sample, size, steps)
+        images = [render(view.scene, cues=view.cues, packed=view.packed) for _, view in mixture]
+        batch = to_batch(images[0], sample)
+        if len(images) > 1:
+            parts = [weight * to_batch(image, sample).image for (weight, _), image in zip(mixture, images, strict=True)]
+            batch = batch.replace(image=torch.stack(parts).sum(0).clamp(0, 1))
+        view = mixture[0][1]
+        if view.scene.camera is not None and view.scene.camera.orthographic:
+            batch = batch.replace(intrinsics=None)
+        if view.edited is not None:
+            mask = torch.from_numpy(np.asarray(images[0].object_id == view.edited))[None, None]
+            batch = batch.replace(maps={**batch.maps, "edited": mask})
+        return batch
+
+
+def _size(batch: Batch) -> tuple[int, int]:
+    height, width = batch.image.shape[-2:]
+    return int(height), int(width)
