@@ -18,7 +18,7 @@ def train(
 ) -> None:
     """Train a network; stopped at any moment, the same command goes on from its last checkpoint.
 
-    **Example:** depthprobe train --model timm:convnext_atto --steps 4000 --set lr=0.002 --out out/convnext
+    **Example:** depthprobe train --model timm:convnext_atto --out out/convnext
 
     **From a file:** depthprobe train recipe.toml --out out/pvt
     """
@@ -28,8 +28,8 @@ def train(
     made = read_recipe(recipe, {"model": model, "steps": steps}, option or [])
     console.say(f"{made.model}, {made.steps:,} steps of {made.batch_size} → {out}")
     started = time.perf_counter()
-    with _bar() as progress:
-        fit(made, out, cache=cache, resume=resume, progress=progress)
+    with _bar() as (rendering, progress):
+        fit(made, out, cache=cache, resume=resume, progress=progress, rendering=rendering)
     console.say(
         f"Weights: {out / 'final.safetensors'}, history.csv beside them, in {time.perf_counter() - started:.0f} s"
     )
@@ -69,12 +69,15 @@ def _bar() -> Any:
     def shown() -> Any:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console.errors()) as bar:
-            task = bar.add_task("Rendering the training set", total=None)
+            task = bar.add_task("Opening the training set", total=None)
+
+            def rendering(finished: int, total: int) -> None:
+                bar.update(task, completed=finished, total=total, description="Making the training set")
 
             def update(step: int, steps: int, numbers: dict[str, float]) -> None:
                 text = " · ".join(f"{name} {value:.4g}" for name, value in numbers.items())
                 bar.update(task, completed=step, total=steps, description=text)
 
-            yield update
+            yield rendering, update
 
     return shown()
