@@ -153,6 +153,8 @@ def _as_field(value: Any, default: Any, kind: str, where: str) -> Any:
         return None
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if isinstance(default, Mapping) and isinstance(value, Mapping):
+        return {**default, **value}
     value = _tuples(value)
     if default is not None and value is not None and "None" not in kind:
         want = type(default)

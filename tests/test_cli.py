@@ -172,6 +172,33 @@ def test_list_knows(what):
     assert all(name in text for registry in registries(what) for name in registry.names())
 
 
+def test_scenes_are_written_and_read_back_as_a_folder(tmp_path):
+    text = call("scenes", "--n", 3, "--size", "24x32", "--split", "val", "--out", tmp_path / "rooms").output
+    assert f"3 scenes in {tmp_path / 'rooms'}" in text
+    place = ["--dataset", "folder", "--root", tmp_path / "rooms", "--split", "val"]
+    call("run", "-m", "oracle:row", *place, "--device", "cpu", "--no-report", "--out", tmp_path / "o")
+    call("run", "-m", "oracle:row", "--n", 3, "--split", "val", *QUICK, "--out", tmp_path / "direct")
+    written, direct = (read_table(tmp_path / name) for name in ("o", "direct"))
+    assert sorted(written["sample"]) == sorted(direct["sample"])
+    pd.testing.assert_series_equal(written["value"], direct["value"], rtol=1e-2)
+
+
+def test_a_training_from_flags_and_a_recipe(tmp_path):
+    (tmp_path / "r.toml").write_text(
+        'model = "timm:resnet18"\nbatch_size = 2\nval_every = 1\n'
+        '[train]\nn = 4\nsize = [32, 32]\n[val]\nsplit = "val"\nn = 2\nsize = [32, 32]\n'
+    )
+    args = ["--steps", 1, "--set", "lr=0.001", "--set", "ema=0"]
+    text = call("train", tmp_path / "r.toml", *args, "--out", tmp_path / "t").output
+    assert (tmp_path / "t" / "final.safetensors").exists()
+    assert "final.safetensors" in text
+    recipe = json.loads((tmp_path / "t" / "recipe.json").read_text())
+    assert recipe["lr"] == 0.001
+    assert recipe["train"] == {"split": "train", "n": 4, "size": [32, 32]}, "the file's keys over the defaults"
+    assert "Expected options of [recipe] to be among" in refused("train", "--set", "stepz=1", "--out", tmp_path / "u")
+    assert "Expected a recipe (TOML) at" in refused("train", tmp_path / "none.toml")
+
+
 def test_report_writes_the_page(demo):
     out, _ = demo
     text = call("report", out).output

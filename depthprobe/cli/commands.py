@@ -111,20 +111,39 @@ def list_names(what: Annotated[Listed, typer.Argument(help="The registry to list
 
 def scenes(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")],
-    kind: Annotated[str, typer.Option("--kind", help="rooms, ...")] = "rooms",
+    kind: Annotated[str, typer.Option("--kind", help="rooms, streets or shapes.")] = "rooms",
     n: Annotated[int, typer.Option("--n", help="Number of scenes.")] = 1000,
     size: Annotated[str, typer.Option("--size", help="Height x width in pixels.")] = "128x160",
     split: Annotated[str, typer.Option("--split", help="train, val or test: disjoint scenes.")] = "train",
+    start: Annotated[int, typer.Option("--start", help="Scenes of the split to leave out first.")] = 0,
+    depth_format: Annotated[str, typer.Option("--format", help="Depth as png16 (mm) or npy (m).")] = "png16",
+    workers: Annotated[int, typer.Option("--workers", help="Threads that render.")] = 2,
 ) -> None:
     """Write built-in scenes as files (RGB, depth, JSON) that the data set `folder` reads.
 
     **Example:** depthprobe scenes --kind rooms --n 1000 --size 128x160 --out data/rooms
+
+    Stopped, the same command goes on where it was.
     """
     from depthprobe.cli import console, flagged, measure
-    from depthprobe.data.scenes import write_scenes
+    from depthprobe.data.scenes.writer import write_scenes
 
     height, width = flagged.parse_size(size)
-    with measure.progress_bar(True) as progress:
-        write_scenes(out, kind=kind, n=n, size=(height, width), split=split, progress=progress)
+    options: dict[str, Any] = {
+        "kind": kind,
+        "split": split,
+        "start": start,
+        "depth_format": depth_format,
+        "workers": workers,
+    }
+    with measure.progress_bar(True) as bar:
+
+        def progress(done: int, total: int) -> None:
+            if bar is not None:
+                bar(done, total, f"Rendering {kind}")
+
+        write_scenes(out, n=n, size=(height, width), progress=progress, **options)
     console.say(f"{console.counted(n, 'scene')} in {out}")
-    console.say(f"Next:  depthprobe run --model zoo:convnext --dataset folder --root {out} --out out/run")
+    console.say(
+        f"Next: depthprobe run --model zoo:convnext --dataset folder --root {out} --split {split} --out out/run"
+    )
