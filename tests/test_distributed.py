@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import torch
 
 from depthprobe.ranks import cores, open_ranks, pick_device
@@ -54,6 +55,7 @@ def test_two_processes_equal_one(tmp_path):
     assert {r: ranks.count(r) for r in set(ranks)} == {0: 12, 1: 8}, "each process measured its chunks"
 
 
+@pytest.mark.slow
 def test_an_error_of_one_process_ends_all_with_its_sentence(tmp_path):
     (tmp_path / "study.toml").write_text(STUDY.replace("oracle:row", "oracle:affine"))
     done = command("run", f"{tmp_path}/study.toml", "--out", f"{tmp_path}/two", processes=2)
