@@ -118,7 +118,7 @@ def unlit(view: View, level: float) -> Mixture:
     return _without(view, lighting.SHADING, level)
 
 
-@SCENE_EDITS.register("fog", unit="1/median depth", identity=0.0, span=(0, 2), changes="image")
+@SCENE_EDITS.register("fog", unit="1/median depth", identity=0.0, span=(0, 1), changes="image")
 def fog(view: View, level: float) -> Mixture:
     """Homogeneous fog on top of the scene's own: level 1 leaves exp(-1) of the light at the median depth."""
     check_range("level", level, 0, math.inf)
