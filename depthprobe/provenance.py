@@ -47,10 +47,10 @@ def weights_digest(model: nn.Module) -> str:
 
 
 def data_identity(dataset: Dataset) -> dict[str, Any]:
-    """What decides a sample's content: the data set's facts, without those that only say how many or how read
-    (which samples they are is part of a part's name anyway).
+    """What decides a sample's content: the data set's facts, without those that only say how many or how read.
 
-    Where the facts have a `digest` of the files, the place where they lie is left out too: a moved folder is the same.
+    Which samples they are is part of a part's name anyway. Where the facts have a `digest` of the files, the place
+    where they lie is left out too: a moved folder is the same data.
     """
     left_out = (*NOT_CONTENT, "root") if "digest" in dataset.facts else NOT_CONTENT
     facts = {k: v for k, v in dataset.facts.items() if k not in left_out}

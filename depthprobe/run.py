@@ -6,11 +6,12 @@ adding a model or samples to a finished run, and sharing the work among processe
 present description: parts of an earlier one stay in the folder as a cache, and are never read.
 """
 
+import contextlib
 import itertools
 import sys
 import time
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ import torch
 from depthprobe.data import Batch, Dataset, load_dataset
 from depthprobe.functional.metrics import METRICS
 from depthprobe.models import DepthModel
+from depthprobe.models.hooks import evaluating
 from depthprobe.probes import PROBES
 from depthprobe.ranks import Ranks, open_ranks
-from depthprobe.schema import COLUMNS, plan_id, read_note, read_table, write_part
+from depthprobe.schema import COLUMNS, plan_id, read_note, read_table, validate, write_part
 from depthprobe.sidecar import finish_run, start_run
 from depthprobe.work import Unit, Work, plan_work
 
@@ -60,24 +62,31 @@ def run(
         MemoryError: if the device's memory does not suffice, with what to change.
     """
     data = load_dataset(dataset) if isinstance(dataset, str) else dataset
-    with open_ranks(device) as ranks:
+    with open_ranks(device) as ranks, contextlib.ExitStack() as stack:
         work = plan_work(models, plans, data, Path(out))
-        before = [(m, m.training, next(iter(m.buffers())).device) for m in work.models]
-        try:
-            for model in work.models:
-                model.eval().to(ranks.device)
-            if ranks.first:
-                start_run(work, resume=resume, maps=maps)
-            ranks.barrier()
-            _measure(work, ranks, progress or (lambda done, total, what: None))
-            ranks.barrier()
-            if ranks.first:
-                finish_run(work, ranks.device, maps=maps)
-            ranks.barrier()
-        finally:
-            for model, training, home in before:
-                model.train(training).to(home)
+        for model in work.models:
+            stack.enter_context(_placed(model, ranks.device))
+        if ranks.first:
+            start_run(work, resume=resume, maps=maps)
+        ranks.barrier()
+        _measure(work, ranks, progress or (lambda done, total, what: None))
+        ranks.barrier()
+        if ranks.first:
+            finish_run(work, ranks.device, maps=maps)
+        ranks.barrier()
     return read_table(out)
+
+
+@contextlib.contextmanager
+def _placed(model: DepthModel, device: torch.device) -> Iterator[None]:
+    """The model on a device and in eval mode; afterwards it is where and as it was."""
+    home = next(iter(model.buffers())).device
+    with evaluating(model):
+        try:
+            model.to(device)
+            yield
+        finally:
+            model.to(home)
 
 
 def _measure(work: Work, ranks: Ranks, progress: Progress) -> None:
@@ -121,7 +130,7 @@ def _rows(work: Work, unit: Unit, batches: Sequence[Batch], device: torch.device
         dataset=work.dataset.name, model=card.name, tag=card.tag, family=card.family,
         probe=unit.probe, plan=plan_id(unit.plan), seed=unit.plan.seed,
     )  # fmt: skip
-    return table[COLUMNS]
+    return validate(table[COLUMNS])
 
 
 def _stamped(frame: pd.DataFrame, batch: Batch) -> pd.DataFrame:

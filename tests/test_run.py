@@ -225,9 +225,11 @@ def test_progress_goes_up_to_the_total(tiny, tmp_path):
 
 def test_models_come_back_as_they_were(tiny, tmp_path):
     model = tiny.model().train()
+    model.net.norm.eval()
     before = {k: v.clone() for k, v in model.state_dict().items()}
     measure(tiny, tmp_path, models=[model])
     assert model.training
+    assert not model.net.norm.training
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
 
 
@@ -261,6 +263,7 @@ def test_an_infinite_value_is_refused_with_its_place(tiny, tmp_path):
     tiny.PROBES._items["tiny_gain"] = (wild, tiny.PROBES.facts("tiny_gain"))
     with pytest.raises(ValueError, match=r"infinity for .*tiny-0"):
         measure(tiny, tmp_path, models=[tiny.model()])
+    assert not list((tmp_path / "parts").glob("*")), "a bad part would be kept by every later run"
 
 
 def test_parts_of_others_in_the_folder_are_left_alone(tiny, tmp_path):

@@ -81,7 +81,7 @@ def test_wrong_options_are_named(options, message):
 @pytest.mark.parametrize("probe", PROBES.names())
 @pytest.mark.parametrize("protocol", PROTOCOLS.names())
 def test_every_default_and_quick_plan_survives_its_description(tmp_path, tiny, probe, protocol):
-    plans = probe_plans(probe, {}, (protocol,), (0, 3)) + [quick_plan(probe)]
+    plans = [*probe_plans(probe, {}, (protocol,), (0, 3)), quick_plan(probe)]
     data = tiny.dataset()
     text = to_toml(describe(["zoo:x"], {probe: plans}, data, out="o", maps=1))
     study = read_study(write(tmp_path, text))
@@ -120,7 +120,7 @@ def test_without_a_protocol_the_data_set_decides():
     [
         ("models = [", "to be TOML"),
         ("probes = ['error']", "name its models"),
-        ("models = ['m']\nmodle = 1", r"Expected keys of study.toml to be among \['dataset', .*\], but got \['modle'\]"),
+        ("models = ['m']\nmodle = 1", r"Expected keys of study.toml to be among \['dataset', .*got \['modle'\]"),
         ("models = []", "Expected `models` to name at least one"),
         ("models = ['m']\nprobes = ['eror']", "Did you mean `error`"),
         ("models = ['m']\n[plan.sparse]\nfills = ['mean']", r"options of the probes \['error'\], but got \['sparse'\]"),
