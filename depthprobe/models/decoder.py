@@ -1,8 +1,8 @@
 """The shared light decoder: the same for every backbone, so that networks differ in their encoder alone."""
 
+import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,7 +41,8 @@ class DepthDecoder(nn.Module):
         )
         self.head = nn.Conv2d(width // 2, 1, 3, padding=1)
         nn.init.normal_(self.head.weight, std=1e-3)
-        nn.init.constant_(self.head.bias, float(torch.tensor(typical_depth).log()))
+        assert self.head.bias is not None
+        nn.init.constant_(self.head.bias, math.log(typical_depth))
 
     def forward(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """Decode feature maps to depth."""

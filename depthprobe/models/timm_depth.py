@@ -47,12 +47,13 @@ def _encoder(backbone: str, size: tuple[int, int], *, pretrained: bool) -> nn.Mo
     if config is not None and config.fixed_input_size:
         options["img_size"] = size
     try:
-        encoder = timm.create_model(backbone, **options)
+        encoder: Any = timm.create_model(backbone, **options)
         blocks = len(getattr(getattr(encoder, "model", encoder), "blocks", ()))
         if len(encoder.feature_info.channels()) < DEPTHS <= blocks:  # plain Transformer: four blocks, evenly spread
             spread = [blocks * (i + 1) // DEPTHS - 1 for i in range(DEPTHS)]
             encoder = timm.create_model(backbone, out_indices=spread, **options)
-        return encoder
+        made: nn.Module = encoder
+        return made
     except (RuntimeError, AttributeError, ValueError) as error:
         raise ValueError(
             f"Expected `{backbone}` to be a timm backbone with feature maps, but timm says: {error}"
