@@ -61,15 +61,9 @@ def write_scenes(
     """
     check_one_of("kind", kind, GENERATORS)
     check_one_of("depth_format", depth_format, DEPTH_FORMATS)
-    seeds, folder = split_seeds(split, n, start), Path(out)
-    height, width = (int(length) for length in size)
-    settings = {
-        "source": "depthprobe scenes",
-        "version": SCENES_VERSION,
-        "kind": kind,
-        "size": [height, width],
-        "depth_format": depth_format,
-    }
+    seeds, folder, (height, width) = split_seeds(split, n, start), Path(out), size
+    settings: dict[str, Any] = {"source": "depthprobe scenes", "version": SCENES_VERSION, "kind": kind}
+    settings |= {"size": [height, width], "depth_format": depth_format}
     _claim(folder, settings)
     warm_up()
 
@@ -84,11 +78,15 @@ def write_scenes(
             if progress is not None:
                 progress(done, len(seeds))
     facts = {**settings, "split": split, "seeds": [seeds.start, seeds.stop], "pixels_beyond_range": far}
-    scale = DEPTH_FORMATS[depth_format][1]
+    return _describe(folder, depth_format, entries, facts)
+
+
+def _describe(folder: Path, depth_format: str, entries: list[dict[str, Any]], facts: dict[str, Any]) -> Path:
+    """Write `dataset.json`: the folder is finished."""
     description = {
         "format": "depthprobe-folder",
         "version": 1,
-        "depth": {"unit": "m", "scale": scale, "invalid": 0},
+        "depth": {"unit": "m", "scale": DEPTH_FORMATS[depth_format][1], "invalid": 0},
         "samples": entries,
         "facts": facts,
     }

@@ -12,11 +12,12 @@ from typing import Any, TypeVar, cast
 import numba
 from numba import njit
 from numba.core import event
+from numba.core.cpu import CPUTargetOptions
 
 # No reassociation and no contraction: the bytes do not depend on how kernels are split, inlined or vectorised.
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"nnan", "nsz"}}
 # Helpers only borrow arrays: without reference counts they run twice as fast.
-_BORROWED: dict[str, Any] = {"_nrt": False}
+_BORROWED: dict[str, Any] = {"_nrt": False} if hasattr(CPUTargetOptions, "_nrt") else {}
 _PACKAGE = __name__.rpartition(".")[0]
 F = TypeVar("F", bound=Callable[..., Any])
 _lock = threading.RLock()
