@@ -186,8 +186,8 @@ def compared(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> 
         f"{b} loses less than {a} in {count.get('better', 0)} of {len(frame)} cells (selector × fill), more in "
         f"{count.get('worse', 0)}; {count.get('undecided', 0)} are undecided"
     )
-    first = next(iter(sources.values()))
-    caption = f"area under the error curve, {b} minus {a}; hollow = undecided · {plots.caption_line(frame, first.side)}"
+    side = {"protocols": [p for source in sources.values() for p in source.side["protocols"]]}
+    caption = f"area under the error curve, {b} minus {a}; hollow = undecided · {plots.caption_line(frame, side)}"
     return plots.describe_figure(figure, title=title, caption=caption), frame
 
 
@@ -197,7 +197,7 @@ def places(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> tu
     at = estimates.nearest_budget(one.budgets)
     frame = one.where[(one.where["kind"] == "enrichment") & (one.where["level"] == at)].dropna(subset=["estimate"])
     frame = _ordered(frame.drop_duplicates(["factor", "on"]), one.selectors).reset_index(drop=True)
-    names = {**{s: text.selector_name(s) for s in one.selectors}, **{o: o.replace("_", " ") for o in frame["on"]}}
+    names = {**{s: text.selector_name(s) for s in one.selectors}, **{o: text.place_name(o) for o in frame["on"]}}
 
     def panel(part: pd.DataFrame, ax: Any, last: bool) -> None:
         plots.draw_forest(part, ax, rows=["factor"], names=names, zero=1.0, numbers=False, label="enrichment")
@@ -207,7 +207,7 @@ def places(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> tu
     _show_all(figure, frame, 1.0)
     top = frame.loc[frame["low"].fillna(0).idxmax()]
     often, place = findings.times(top["estimate"], top["low"], top["high"]), names[top["on"]]
-    title = f"Pixels chosen by {names[top['factor']]} lie on a {place} {often} as often as random ones"
+    title = f"Pixels chosen by {names[top['factor']]} lie on {place} {often} as often as random ones"
     line = plots.caption_line(frame, sources[name].side)
     caption = f"{name}, {text.percent(at)} of the pixels; 1 = as often as random · {line}"
     return plots.describe_figure(figure, title=title, caption=caption), frame

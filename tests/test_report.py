@@ -110,7 +110,7 @@ def test_planted_verdicts_are_found(whole):
     assert "texture" in which.split("beat")[0]
     assert re.search(r"beat random pixels.*image edges.*undecided", which)
     assert "pvt is better in 6, worse in 0, undecided in 0" in finding(data, "pvt against convnext")["text"]
-    assert re.search(r"on depth edge, texture pixels lie (3\.0|2\.9)", finding(data, "Where the kept")["text"])
+    assert re.search(r"on depth edges, texture pixels lie (3\.0|2\.9)", finding(data, "Where the kept")["text"])
 
 
 def test_a_difference_that_is_noise_is_called_undecided(tmp_path):
@@ -128,6 +128,11 @@ def test_single_networks_are_no_families_and_fills_are_warned_about(whole, tmp_p
     table = small()
     one = table[table["factor2"] != "blur"]
     assert any("Only one fill (mean)" in w for w in report(tmp_path, one, maps=0)[1]["warnings"])
+
+
+def test_untrained_networks_are_named(tmp_path):
+    table = small(sparse=False).assign(tag="random")
+    assert any("random weights, never trained" in w for w in report(tmp_path, table, maps=0)[1]["warnings"])
 
 
 def test_undefined_values_and_skipped_samples_are_counted(tmp_path):

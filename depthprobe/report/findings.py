@@ -173,7 +173,7 @@ def where_they_lie(found: Sparse) -> Finding | None:
     said, none = [], []
     for on, part in here.groupby("on", sort=True):
         top = part.sort_values(["estimate", "factor"], ascending=[False, True]).iloc[0]
-        often, place = times(top["estimate"], top["low"], top["high"]), str(on).replace("_", " ")
+        often, place = times(top["estimate"], top["low"], top["high"]), text.place_name(str(on))
         if top["low"] > 1:
             said.append(f"on {place}, {text.selector_name(top['factor'])} pixels lie {often} as often")
         else:

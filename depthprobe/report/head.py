@@ -94,6 +94,8 @@ def _were(count: int) -> str:
 
 def _claim_warnings(source: Source) -> list[str]:
     models, out = source.models, []
+    if raw := models[models["tag"] == "random"]["model"].tolist():
+        out.append(f"{text.listed(raw)}: random weights, never trained; the numbers say nothing about a trained one.")
     families = models[models["family"] != "oracle"].groupby("family")["model"].nunique()
     if len(families) > 1 and families.min() < 3:
         counts = text.listed(f"{n} {family}" for family, n in families.items())

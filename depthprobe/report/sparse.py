@@ -230,7 +230,7 @@ def _where(found: estimates.Sparse) -> list[Any]:
             continue
         cells = {
             "selector": tables.plain([text.selector_name(s) for s in frame["factor"]]),
-            "place": tables.plain([str(o).replace("_", " ") for o in frame["on"]]),
+            "place": tables.plain([text.place_name(str(o)) for o in frame["on"]]),
             "network": tables.plain(frame["model"].tolist()),
             **tables.bar_column(frame, null=null),
             f"{kind} [95 %]": tables.with_intervals(frame),

@@ -4,14 +4,10 @@ import math
 from collections.abc import Iterable, Sequence
 
 UNDEFINED = "undefined"
-AGAINST = {"": "the ground truth", "self": "the network's own full-image prediction"}
-METRIC_NAMES = {
-    "abs_rel": "absolute relative error",
-    "rmse": "root mean square error",
-    "delta1": "share of pixels within 25 %",
-    "enrichment": "enrichment over random",
-    "share": "share of kept pixels",
-}
+PLACES = {
+    "depth_edge": "depth edges", "texture_edge": "texture edges", "flat": "flat interiors",
+    "near": "near surfaces", "mid": "surfaces at middle depth", "far": "far surfaces",
+}  # fmt: skip
 
 
 def number(value: float) -> str:
@@ -47,10 +43,9 @@ def percent_interval(estimate: float, low: float, high: float) -> str:
     return f"{percent(estimate)} [{percent(low)}, {percent(high)}]"
 
 
-def metric_name(metric: str) -> str:
-    """What a metric is called in a sentence: `abs_rel@self` -> "abs_rel against self"."""
-    base, _, against = metric.partition("@")
-    return f"{base} against {against}" if against else base
+def place_name(place: str) -> str:
+    """Where pixels lie, as in "on depth edges"."""
+    return PLACES.get(place, place.replace("_", " "))
 
 
 def selector_name(selector: str) -> str:
