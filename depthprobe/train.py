@@ -121,10 +121,10 @@ class _Loop:
         self.recipe, self.out, self.fabric, self.step, self.best = recipe, out, fabric, 0, math.inf
         with fabric.rank_zero_first():
             self.data = open_cache(recipe.dataset, recipe.train, cache, progress=rendering)
-        self.model = load_model(recipe.model)
+        self.model = load_model(initial(recipe))
         self.average: DepthModel | None = None
         if recipe.ema > 0:
-            self.average = load_model(recipe.model).requires_grad_(False).to(fabric.device)
+            self.average = load_model(initial(recipe)).requires_grad_(False).to(fabric.device)
             self.average.load_state_dict(self.model.state_dict())
         optimizer = torch.optim.AdamW(parameter_groups(self.model, recipe.weight_decay), lr=recipe.lr)
         model = self.model.train().to(memory_format=torch.channels_last)
@@ -238,6 +238,13 @@ def score(model: DepthModel, recipe: Recipe, device: torch.device) -> dict[str, 
             for name, value in values.items():
                 collected.setdefault(name, []).append(value)
     return {name: float(torch.cat(parts).nanmean()) for name, parts in collected.items()}
+
+
+def initial(recipe: Recipe) -> str:
+    """The model's name with the recipe's seed, so that trainings of different seeds start from different weights."""
+    if recipe.seed == 0 or not recipe.model.startswith("timm:"):
+        return recipe.model
+    return f"{recipe.model}{'&' if '?' in recipe.model else '?'}seed={recipe.seed}"
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

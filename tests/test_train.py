@@ -13,7 +13,7 @@ import depthprobe.train as train_module
 from depthprobe.data import DATASETS, Batch, Dataset
 from depthprobe.functional.losses import silog_loss
 from depthprobe.models import load_model
-from depthprobe.train import Recipe, fit, score
+from depthprobe.train import Recipe, fit, initial, score
 
 SIZE = (32, 32)
 
@@ -109,6 +109,12 @@ def test_the_schedule_warms_up_and_ends_at_zero(tmp_path):
     rates = [loop.rate(s) for s in range(100)]
     assert rates[0] < rates[4] < rates[5] == pytest.approx(1e-3, rel=0.01)
     assert all(a >= b for a, b in itertools.pairwise(rates[5:])) and rates[-1] < 1e-5
+
+
+def test_the_seed_decides_the_initial_weights():
+    assert initial(recipe(seed=0)) == recipe().model
+    heads = [load_model(initial(recipe(seed=s))).net.decoder.head.weight for s in (1, 2)]
+    assert not torch.equal(*heads)
 
 
 def test_silog_equals_its_formula_and_ignores_invalid_pixels():

@@ -33,13 +33,18 @@ def capture(net: nn.Module, names: Sequence[str], *, size: tuple[int, int]) -> I
 
         return read
 
+    overwriting = [m for m in net.modules() if getattr(m, "inplace", False) is True]
     try:
         for name, module in _modules(net, names).items():
             handles.append(module.register_forward_hook(reader(name)))
+        for module in overwriting:  # else an in-place activation changes what the layer before it gave
+            module.inplace = False  # type: ignore[assignment]
         yield found
     finally:
         for handle in handles:
             handle.remove()
+        for module in overwriting:
+            module.inplace = True  # type: ignore[assignment]
     if silent := [name for name in names if name not in found]:
         raise ValueError(f"Expected layers {silent} to run in the forward pass, but they were not called.")
 

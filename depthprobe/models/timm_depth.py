@@ -6,9 +6,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from depthprobe.models.adapter import DepthModel, ModelCard
+from depthprobe.models.adapter import IMAGENET_MEAN, IMAGENET_STD, DepthModel, ModelCard
 from depthprobe.models.decoder import DepthDecoder
-from depthprobe.models.hooks import as_map
+from depthprobe.models.hooks import as_map, evaluating
 from depthprobe.models.options import parse_size
 from depthprobe.models.registry import SCHEMES
 
@@ -28,7 +28,7 @@ class TimmDepth(nn.Module):
     def __init__(self, backbone: str, size: tuple[int, int], *, width: int = 64, pretrained: bool = False) -> None:
         super().__init__()
         self.encoder = _encoder(backbone, size, pretrained=pretrained)
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(self.encoder):  # in train mode a batch norm would take this image in
             channels = [f.shape[1] for f in self._features(torch.zeros(1, 3, *size))]
         self.decoder = DepthDecoder(channels, width=width)
 
@@ -70,8 +70,10 @@ def family_of(net: nn.Module) -> str:
     return "transformer" if attends else "cnn"
 
 
-def build(backbone: str, *, size: tuple[int, int], width: int = 64, pretrained: bool = False) -> TimmDepth:
-    """A timm backbone with the shared decoder, with random (or pretrained encoder) weights; seeded by nothing global.
+def build(
+    backbone: str, *, size: tuple[int, int], width: int = 64, pretrained: bool = False, seed: int = 0
+) -> TimmDepth:
+    """A timm backbone with the shared decoder, with random weights drawn from `seed` (or a pretrained encoder).
 
     Raises:
         ValueError: if timm does not know the backbone or cannot give its feature maps.
@@ -80,7 +82,7 @@ def build(backbone: str, *, size: tuple[int, int], width: int = 64, pretrained: 
         near = timm.list_models(f"*{backbone.split('.')[0][:6]}*")[:8]
         raise ValueError(f"Expected a timm backbone, but got {backbone!r}; similar names: {near}.")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(seed)  # the CPU's alone: a GPU's generator is not ours to seed
         return TimmDepth(backbone, size, width=width, pretrained=pretrained)
 
 
@@ -96,16 +98,22 @@ def reading_points(net: TimmDepth) -> tuple[str, ...]:
     )
 
 
-@SCHEMES.register("timm", form="<backbone>?size=HxW&pretrained=0", example="timm:resnet18?size=96x128")
-def timm_model(name: str, *, size: str = "96x128", pretrained: str = "0", width: str = "64") -> DepthModel:
+@SCHEMES.register("timm", form="<backbone>?size=HxW&pretrained=0&seed=0", example="timm:resnet18?size=96x128")
+def timm_model(
+    name: str, *, size: str = "96x128", pretrained: str = "0", width: str = "64", seed: str = "0"
+) -> DepthModel:
     """An untrained network: timm backbone + shared decoder (train it with `depthprobe train`)."""
-    net = build(name, size=parse_size(size), width=int(width), pretrained=pretrained not in ("0", "false", ""))
+    taught = pretrained not in ("0", "false", "")
+    net = build(name, size=parse_size(size), width=int(width), pretrained=taught, seed=int(seed))
+    config = timm.get_pretrained_cfg(name) if taught else None
     card = ModelCard(
         name=f"timm:{name}",
-        tag="pretrained-encoder" if pretrained not in ("0", "false", "") else "random",
+        tag="pretrained-encoder" if taught else f"random{seed}" if seed != "0" else "random",
         family=family_of(net.encoder),
         output="metric_depth",
         size=parse_size(size),
+        mean=tuple(config.mean) if config else IMAGENET_MEAN,
+        std=tuple(config.std) if config else IMAGENET_STD,
         layers=reading_points(net),
     )
     return DepthModel(net, card)

@@ -57,6 +57,22 @@ def test_random_weights_are_the_same_each_time_and_the_global_generator_is_untou
     assert torch.equal(a, b) and torch.equal(state, torch.get_rng_state())
 
 
+def test_building_leaves_batch_norms_untouched_and_seeds_differ():
+    net = load_model("timm:resnet18?size=64x96").net
+    norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert norms and all(m.num_batches_tracked == 0 and (m.running_var == 1).all() for m in norms)
+    other = load_model("timm:resnet18?size=64x96&seed=1").net
+    assert not torch.equal(net.decoder.head.weight, other.decoder.head.weight)
+
+
+def test_features_before_an_in_place_activation_are_not_overwritten():
+    model, image = load_model("timm:resnet18?size=64x96"), torch.rand(1, 3, 64, 96)
+    inplace = [m for m in model.net.modules() if getattr(m, "inplace", False)]
+    assert inplace
+    assert model.features(image, ["encoder.bn1"])["encoder.bn1"].min() < 0
+    assert all(m.inplace for m in inplace)
+
+
 def test_a_decoder_starts_near_the_typical_depth():
     decoder = DepthDecoder([8, 8], typical_depth=3.0)
     depth = decoder([torch.randn(1, 8, 16, 16), torch.randn(1, 8, 8, 8)], (64, 64))
