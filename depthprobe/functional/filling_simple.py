@@ -12,7 +12,11 @@ from depthprobe.functional.selection_core import generator, permutations
 
 @FILLS.register("mean", reads="nothing", source="Hu, Zhang, Okatani 2019 (0 in normalised space)")
 def mean_colour(image: Tensor, keep: Tensor, seeds: Sequence[int], mean: Sequence[float]) -> Tensor:
-    """The mean colour of the network's training data."""
+    """The colour that counts as no information: 0 in normalised space where the network normalises by a mean.
+
+    Convention: probes give `ModelCard.fill`, which is ImageNet's mean colour for a network that subtracts no mean; not
+    necessarily the mean of the network's training images.
+    """
     return flat(image, mean)
 
 
@@ -27,7 +31,7 @@ def noise(image: Tensor, keep: Tensor, seeds: Sequence[int], mean: Sequence[floa
     """White Gaussian noise with each channel's mean and standard deviation in the whole image, clamped to [0,1].
 
     Convention: one noise field per seed, the same for every mask, so that budgets stay nested. The clamp makes the
-    deviation slightly smaller than the image's.
+    deviation slightly smaller than the image's. The whole image counts, also what a protocol's crop leaves out.
     """
     drawn = torch.stack([torch.randn(image.shape[1:], generator=generator(seed, "noise")) for seed in seeds])
     spread, centre = torch.std_mean(image, dim=(-2, -1), keepdim=True)
@@ -53,6 +57,9 @@ def blur(image: Tensor, keep: Tensor, seeds: Sequence[int], mean: Sequence[float
 
 @FILLS.register("shuffle", reads="image", source="permutation of pixels")
 def shuffle(image: Tensor, keep: Tensor, seeds: Sequence[int], mean: Sequence[float]) -> Tensor:
-    """The colours of the image at shuffled places: one permutation per seed, the same for every mask."""
+    """The colours of the image at shuffled places: one permutation per seed, the same for every mask.
+
+    Convention: colours of the whole image, also of what a protocol's crop leaves out (a frame spreads over the image).
+    """
     place = permutations(seeds, image[0, 0].numel(), salt="shuffle").to(image.device)
     return image.flatten(2).gather(2, place.unsqueeze(1).expand(-1, 3, -1)).view_as(image)

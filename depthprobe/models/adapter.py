@@ -42,6 +42,15 @@ class ModelCard:
         check_one_of("family", self.family, FAMILIES)
         check_one_of("output", self.output, OUTPUT_KINDS)
 
+    @property
+    def fill(self) -> tuple[float, ...]:
+        """The colour (RGB in [0,1]) that counts as no information, of the fill `mean`.
+
+        Convention: 0 in normalised space where the network normalises by a mean, otherwise (`mean` is 0, where that
+        would be black) ImageNet's mean colour; not necessarily the mean of the network's training images.
+        """
+        return self.mean if any(self.mean) else IMAGENET_MEAN
+
 
 class DepthModel(nn.Module):
     """A network behind one interface; resizing and normalisation are inside, differentiable.

@@ -34,7 +34,8 @@ __all__ = ["SparsePlan", "sparse"]
 def sparse(model: DepthModel, batch: Batch, plan: SparsePlan) -> pd.DataFrame:
     """Rows of the protocol's metrics by selector, budget and fill, against truth and `@self`; and `share@region`.
 
-    Convention: pixels are removed on the network's own canvas. `share@depth_edge` is the share of the kept pixels (with
+    Convention: pixels are removed on the network's own canvas; those outside the protocol's crop are kept last and
+    do not count in where the kept pixels lie. `share@depth_edge` is the share of the kept pixels (with
     valid depth) on GT depth edges, `enrichment@depth_edge` that share over a random subset's; both without fill.
 
     Raises:
@@ -42,7 +43,7 @@ def sparse(model: DepthModel, batch: Batch, plan: SparsePlan) -> pd.DataFrame:
     """
     plan.protocol.check(model.card.output)
     with torch.no_grad(), evaluating(model):
-        canvas, packer = Canvas.of(model, batch, plan.seed), Packer(plan.batch)
+        canvas, packer = Canvas.of(model, batch, plan.seed, plan.protocol), Packer(plan.batch)
         masker = Masker(model, canvas, plan.batch)
         full = full_predictions(model, canvas, packer)
         judge = Judge(full, batch, plan.protocol, model.card.output)

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 
 from depthprobe.data.batch import Batch
 from depthprobe.functional.filling import fill_pixels
+from depthprobe.functional.geometry import crop_mask
+from depthprobe.functional.protocol import Protocol
 from depthprobe.functional.selection import kept_count, rank_pixels, reverse_rank, sample_seeds
 from depthprobe.models.adapter import DepthModel
 from depthprobe.probes.sparse_plan import REVERSED, Job
@@ -24,29 +26,52 @@ R = TypeVar("R")
 class Canvas:
     """A batch at the resolution the network reads, where pixels are removed (a later resize would blur a mask).
 
-    Convention: image resized as the network does it; depth, valid and maps by nearest neighbour; intrinsics scaled.
+    Convention: image resized as the network does it; depth, valid, domain and maps by nearest neighbour; intrinsics
+    scaled. domain (B,1,h,w) bool: the pixels inside the protocol's crop, all of them without a crop.
     """
 
     image: Tensor
     depth: Tensor
     valid: Tensor
+    domain: Tensor
     intrinsics: Tensor | None
     maps: Mapping[str, Tensor]
     seeds: Sequence[int]
 
     @classmethod
-    def of(cls, model: DepthModel, batch: Batch, seed: int) -> "Canvas":
-        """The canvas of a model for a batch."""
+    def of(cls, model: DepthModel, batch: Batch, seed: int, protocol: Protocol | None = None) -> "Canvas":
+        """The canvas of a model for a batch; without a protocol, without a crop.
+
+        Raises:
+            ValueError: if the protocol's crop does not fit the images.
+        """
         image = model.canvas(batch.image)
         size = (image.shape[-2], image.shape[-1])
         return cls(
             image=image,
             depth=_resized(batch.depth, size),
             valid=_resized(batch.valid, size),
+            domain=_resized(_inside(batch.valid, protocol), size),
             intrinsics=_scaled(batch.intrinsics, (batch.image.shape[-2], batch.image.shape[-1]), size),
             maps={name: _resized(x, size) for name, x in batch.maps.items()},
             seeds=sample_seeds(batch.sample, seed),
         )
+
+
+def _inside(valid: Tensor, protocol: Protocol | None) -> Tensor:
+    if protocol is None or protocol.crop is None or protocol.frame is None:
+        return torch.ones_like(valid)
+    mask = crop_mask((valid.shape[-2], valid.shape[-1]), protocol.crop, protocol.frame)
+    return mask.to(valid.device).expand_as(valid)
+
+
+def _domain_first(rank: Tensor, domain: Tensor) -> Tensor:
+    """The strict rank (1,1,h,w) with all pixels of the domain before all others, each in the order they had."""
+    if bool(domain.all()):
+        return rank
+    order = (rank.long() + rank.numel() * domain).flatten().argsort()
+    position = torch.arange(rank.numel(), dtype=rank.dtype, device=rank.device)
+    return torch.empty_like(position).scatter_(0, order, position).view(rank.shape)
 
 
 def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -71,11 +96,11 @@ class Masker:
         self.rank = functools.lru_cache(maxsize=size + 1)(self._rank)
 
     def _rank(self, image: int, selector: str) -> Tensor:
-        """Rank (1,1,h,w) of one image."""
-        if selector.endswith(REVERSED):
-            return reverse_rank(self.rank(image, selector.removesuffix(REVERSED)))
+        """Rank (1,1,h,w) of one image, a permutation of 0..hw-1; outside the domain every pixel comes last."""
         c, one = self._canvas, slice(image, image + 1)
-        return rank_pixels(
+        if selector.endswith(REVERSED):
+            return _domain_first(reverse_rank(self.rank(image, selector.removesuffix(REVERSED))), c.domain[one])
+        rank = rank_pixels(
             selector,
             c.image[one],
             seeds=c.seeds[one],
@@ -85,6 +110,7 @@ class Masker:
             maps={name: x[one] for name, x in c.maps.items()},
             model=self._model,
         )
+        return _domain_first(rank, c.domain[one])
 
     def keep(self, jobs: Sequence[Job]) -> Tensor:
         """The masks (J,1,h,w) bool of some jobs: one comparison for all."""
@@ -108,7 +134,7 @@ class Masker:
     def _filled(self, fill: str, keep: Tensor, index: Tensor) -> Tensor:
         image = self._canvas.image[index.to(keep.device)]
         seeds = [self._canvas.seeds[i] for i in index.tolist()]
-        return fill_pixels(fill, image, keep, seeds=seeds, mean=self._model.card.mean)
+        return fill_pixels(fill, image, keep, seeds=seeds, mean=self._model.card.fill)
 
 
 class Packer:

@@ -32,7 +32,7 @@ def sparse_maps(model: DepthModel, batch: Batch, plan: SparsePlan) -> list[dict[
     plan.protocol.check(model.card.output)
     shown = {min(plan.budgets, key=lambda b: abs(math.log(b / want))) for want in SHOWN}
     with torch.no_grad(), evaluating(model):
-        canvas, packer = Canvas.of(model, batch, plan.seed), Packer(plan.batch)
+        canvas, packer = Canvas.of(model, batch, plan.seed, plan.protocol), Packer(plan.batch)
         masker = Masker(model, canvas, plan.batch)
         judge = Judge(full_predictions(model, canvas, packer), batch, plan.protocol, model.card.output)
         jobs = [job for job in all_jobs(len(batch), plan) if job.budget in shown and job.fill == plan.fills[0]]

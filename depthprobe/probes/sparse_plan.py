@@ -21,7 +21,11 @@ class SparsePlan:
         selectors, fills: registered names; reverse: selectors that are also run the other way round
             (factor "image_edges.reversed": the strongest edges are removed first). The default needs no maps and costs
             8 orders x 8 budgets + 1 = 65 forward passes per image.
-        budgets: shares of pixels kept, in (0, 1]; 1 is the whole image, evaluated once for all selectors and fills.
+            In every order, forwards and backwards, pixels outside the protocol's crop are kept last, since nothing is
+            judged there (on NYU the strongest image edges are those of the white frame). Selectors still look at the
+            whole image, and so do the fills `noise` and `shuffle`.
+        budgets: shares of all pixels that are kept, in (0, 1]; beyond the crop's share the pixels outside it follow. 1
+            is the whole image, evaluated once for all selectors and fills.
         batch: masked images per forward pass (a matter of speed and memory only).
         where: also say where the kept pixels lie.
     """

@@ -15,17 +15,19 @@ class Where:
 
     Convention: `found[image, order]` is (budgets, metrics) in the order of `metrics`: `share@region` = share of the
     kept pixels with valid depth that lie in the region, `enrichment@region` = that over the region's share of all
-    valid pixels (what a random subset has). Without budgets nothing is counted.
+    valid pixels (what a random subset has). Only pixels inside the protocol's crop count, as where depth is judged.
+    Without budgets nothing is counted.
     """
 
     def __init__(self, canvas: Canvas, masker: Masker, budgets: Sequence[float]) -> None:
-        maps = regions(canvas.image, canvas.depth, canvas.valid) if budgets else {}
+        base = canvas.valid & canvas.domain
+        maps = regions(canvas.image, canvas.depth, base) if budgets else {}
         self.metrics = [f"{kind}@{name}" for kind in ("share", "enrichment") for name in maps]
         self.found: dict[tuple[int, str], np.ndarray] = {}
-        self._maps = torch.cat([canvas.valid, *maps.values()], 1).flatten(2)  # (B, 1 + regions, h * w)
-        self._pixels, self._masker = canvas.valid[0].numel(), masker
+        self._maps = torch.cat([base, *maps.values()], 1).flatten(2)  # (B, 1 + regions, h * w)
+        self._pixels, self._masker = base[0].numel(), masker
         last = [kept_count(budget, self._pixels) - 1 for budget in budgets]
-        self._last = torch.tensor(last, dtype=torch.long, device=canvas.valid.device)
+        self._last = torch.tensor(last, dtype=torch.long, device=base.device)
 
     def see(self, keys: Iterable[tuple[int, str]]) -> None:
         """Count for some (image, order) unless that is done, one running count for all budgets."""

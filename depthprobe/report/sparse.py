@@ -11,10 +11,11 @@ from depthprobe.report.source import Source
 
 TITLE, ID = "Sparse pixels", "sparse"
 READ = (
-    "A selector ranks the pixels; a budget keeps the top share of them and the fill replaces the rest. Each panel is "
-    "one selector, each line one network; the band holds the whole true curve with 95 % probability, and the right end "
-    "is the full image. A curve that falls early needs few pixels. The area under the curve (AUC, over ln budget) "
-    "is the mean over budgets; b50 and b90 are the budgets at which half and 90 % of what the full image "
+    "A selector ranks the pixels; a budget keeps the top share of them and the fill replaces the rest. Pixels outside "
+    "the protocol's crop are kept last. Each panel is one selector, each line one network; the band holds the whole "
+    "true curve with 95 % probability, and the right end is the full image. A curve that falls early needs few "
+    "pixels. The area under the curve (AUC, over ln budget) is the mean over budgets; b50 and "
+    "b90 are the budgets at which half and 90 % of what the full image "
     "gains over the smallest budget is reached. Random pixels are the control: a selector says something about the "
     "network only where it differs from them, and only if it does so under every fill. The best of many selectors is "
     "flattered by the choice."
