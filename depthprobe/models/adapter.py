@@ -32,8 +32,8 @@ class ModelCard:
     output: str
     size: tuple[int, int] | None = None
     multiple: int = 1
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
     layers: tuple[str, ...] = ()
     digest: str = ""
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
