@@ -10,7 +10,7 @@ export MPLBACKEND := Agg
 
 # Which pixels does a CNN, and which does a Transformer, need to see depth?
 demo: $(READY)
-	$(BIN)/depthprobe run --model zoo:convnext --model zoo:pvt --probe error --probe sparse --dataset scenes --n 64 --out out/demo
+	$(BIN)/depthprobe run --model zoo:convnext --model zoo:pvt --probe error --probe sparse --fill mean --fill blur --dataset scenes --n 64 --out out/demo
 
 test: lint
 	$(BIN)/mypy
