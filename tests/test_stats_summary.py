@@ -121,6 +121,22 @@ def test_expanded_covers_with_few_groups_where_percentile_does_not():
     assert covered["percentile"] < 0.925
 
 
+@pytest.mark.parametrize("groups", [2, 3, 4, 5, 7, 8])
+def test_the_default_interval_covers_with_very_few_groups(groups):
+    value = np.random.default_rng(groups).normal(1.0, 0.5, (4000, groups))
+    table = make_table([{"layer": f"{i:04d}", "value": v} for i, v in enumerate(value)])
+    out = stats.summarise(table, ["layer"], n_boot=1000)
+    covered = ((out["low"] <= 1.0) & (out["high"] >= 1.0)).mean()
+    assert (0.935 if groups < resample.FEW_GROUPS else 0.93) <= covered <= 0.962
+
+
+def test_with_few_groups_the_interval_is_students():
+    value = np.array([0.3, 1.0, 0.4, 0.9])
+    one = stats.summarise(make_table([{"value": value}]), ["model"], n_boot=200_000, level=0.9).iloc[0]
+    want = scipy_stats.ttest_1samp(value, 0.0).confidence_interval(0.9)
+    assert [one["low"], one["high"]] == pytest.approx(list(want), rel=0.01)
+
+
 def test_resampling_images_instead_of_groups_would_not_cover():
     draw = np.random.default_rng(7)
     value = draw.normal(1.0, 0.5, (800, 30, 1)) + draw.normal(0, 0.1, (800, 30, 5))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.patches import ConnectionPatch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from depthprobe.plots.curves import one_value_each
@@ -32,7 +33,8 @@ def draw_forest(
     marker, by family where known. A mark is filled when its `verdict` is not "undecided" (or there is none) and hollow
     otherwise. `ratio` draws a log axis with its line at 1; else `zero` (0 for comparisons) is marked. A bound at
     infinity runs to the edge as an arrow; an undefined estimate is said in words. `numbers` writes each estimate and
-    interval at the right.
+    interval at the right. On axes shared with forests drawn before, the limits grow to hold them all, and a row that
+    another panel already has stands at its height.
 
     Raises:
         ValueError: if two rows have the same label, or units are mixed.
@@ -47,19 +49,15 @@ def draw_forest(
     plain = {"color": "#222222", "marker": "o"}
     with theme():
         ax = axes_of(ax, (WIDTH, 0.75 + 0.2 * len(frame)))
-        y = np.arange(len(frame))[::-1]
-        if ratio:
-            ax.set_xscale("log")
+        y = _heights(ax, [" · ".join(display_name(row[c], names) for c in keys) for _, row in frame.iterrows()])
         _limits(ax, frame, zero, ratio)
         if zero is not None:
             ax.axvline(zero, color="#444444", linewidth=0.8, zorder=1)
         for at, (_, row) in zip(y, frame.iterrows(), strict=True):
-            _mark(ax, float(at), row, style[row[hue]] if hue else plain)
+            _mark(ax, at, row, style[row[hue]] if hue else plain)
             if numbers and not np.isnan(row["estimate"]):
                 ax.text(1.02, at, with_interval(row, sign=compared and not ratio), transform=ax.get_yaxis_transform(),
                         va="center", fontsize=7.5)  # fmt: skip
-        ax.set_yticks(y, [" · ".join(display_name(row[c], names) for c in keys) for _, row in frame.iterrows()])
-        ax.set_ylim(-0.7, len(frame) - 0.3)
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="y", visible=False)
         ax.spines["left"].set_visible(False)
@@ -67,7 +65,35 @@ def draw_forest(
     return ax
 
 
+def _drawn_before(ax: Axes, axis: str) -> Axes | None:
+    """Another axes that already has marks and shares `axis` ("x" or "y") with this one."""
+    shared = ax.get_shared_x_axes() if axis == "x" else ax.get_shared_y_axes()
+    return next((other for other in shared.get_siblings(ax) if other is not ax and other.has_data()), None)
+
+
+def _heights(ax: Axes, labels: Sequence[str]) -> list[float]:
+    """Label the rows, top down, and return their heights: those of the same labels in a panel that shares the axis."""
+    other = _drawn_before(ax, "y")
+    ticks = [float(t) for t in other.get_yticks()] if other else []
+    named = list(other.yaxis.get_major_formatter().format_ticks(ticks)) if other else []
+    y: list[float] = []
+    for label in labels:
+        free = [t for t, name in zip(ticks, named, strict=True) if name == label and t not in y]
+        if not free:
+            free = [min(ticks) - 1 if ticks else len(labels) - 1.0]
+            ticks.append(free[0])
+            named.append(label)
+        y.append(free[0])
+    ax.set_yticks(ticks, named)
+    ax.set_ylim(min(ticks, default=0.0) - 0.7, max(ticks, default=0.0) + 0.7)
+    return y
+
+
 def _limits(ax: Axes, frame: pd.DataFrame, zero: float | None, ratio: bool) -> None:
+    other = _drawn_before(ax, "x")
+    held = other.get_xlim() if other else (np.inf, -np.inf)
+    if ratio:
+        ax.set_xscale("log")
     ends = frame[["estimate", "low", "high"]].to_numpy(float).ravel()
     ends = np.append(ends, [] if zero is None else [zero])
     ends = ends[np.isfinite(ends) & ((ends > 0) | (not ratio))]
@@ -76,21 +102,19 @@ def _limits(ax: Axes, frame: pd.DataFrame, zero: float | None, ratio: bool) -> N
     if ratio:
         low, high = np.log(ends.min()), np.log(ends.max())
         pad = 0.06 * (high - low) or 0.1
-        ax.set_xlim(np.exp(low - pad), np.exp(high + pad))
-        ticks = [
-            t for t in (0.1, 0.2, 0.33, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50) if low - pad <= np.log(t) <= high + pad
-        ]
+        left, right = min(np.exp(low - pad), held[0]), max(np.exp(high + pad), held[1])
+        ax.set_xlim(left, right)
+        ticks = [t for t in (0.1, 0.2, 0.33, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50) if left <= t <= right]
         ax.set_xticks(ticks or [1.0])
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}×"))
     else:
         pad = 0.06 * np.ptp(ends) or 0.1
-        ax.set_xlim(ends.min() - pad, ends.max() + pad)
+        ax.set_xlim(min(ends.min() - pad, held[0]), max(ends.max() + pad, held[1]))
         ax.xaxis.set_major_locator(MaxNLocator(6))
 
 
 def _mark(ax: Axes, y: float, row: pd.Series, style: Mapping[str, Any]) -> None:
-    edge = ax.get_xlim()
     estimate, low, high = (float(row[c]) for c in ("estimate", "low", "high"))
     colour = style["color"]
     if np.isnan(estimate):
@@ -98,10 +122,18 @@ def _mark(ax: Axes, y: float, row: pd.Series, style: Mapping[str, Any]) -> None:
                 va="center", fontsize=7, color="#666666")  # fmt: skip
         return
     if not np.isnan([low, high]).any():
-        ax.plot(np.clip([low, high], *edge), [y, y], color=colour, linewidth=1.4, solid_capstyle="butt", zorder=2)
-        for bound, marker in ((low, "<"), (high, ">")):
-            if np.isinf(bound):
-                ax.plot([np.clip(bound, *edge)], [y], marker=marker, color=colour, markersize=5, clip_on=False)
+        ends = [bound if np.isfinite(bound) else estimate for bound in (low, high)]
+        ax.plot(ends, [y, y], color=colour, linewidth=1.4, solid_capstyle="butt", zorder=2)
+        for bound in (b for b in (low, high) if np.isinf(b)):
+            _arrow(ax, estimate, y, right=bound > 0, colour=colour)
     decided = row.get("verdict", "") != "undecided"
     ax.plot([estimate], [y], marker=style["marker"], color=colour, markersize=5, linestyle="none", zorder=3,
             markerfacecolor=colour if decided else "white", markeredgewidth=1.1)  # fmt: skip
+
+
+def _arrow(ax: Axes, start: float, y: float, *, right: bool, colour: str) -> None:
+    """A line from `start` to the edge of the axes, wherever that edge will be, with an arrow head there."""
+    across, edge = ax.get_yaxis_transform(), float(right)
+    ax.add_artist(ConnectionPatch((start, y), (edge, y), "data", across, axesA=ax, axesB=ax, arrowstyle="-",
+                                  color=colour, linewidth=1.4, shrinkA=0, shrinkB=0, zorder=2))  # fmt: skip
+    ax.plot([edge], [y], marker=">" if right else "<", color=colour, markersize=5, clip_on=False, transform=across)

@@ -1,6 +1,7 @@
 """Curves over a level (budget): bands, area under the curve, and the budget needed for a given error."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,9 @@ from scipy.stats import t as student
 from depthprobe.stats.pairs import both_sides, check_paired, pair, sides
 from depthprobe.stats.quantities import curve_quantities, difference_quantities, positions
 from depthprobe.stats.resample import (
+    FEW_GROUPS,
     check_options,
+    expanded_interval,
     expanded_tails,
     intervals,
     means,
@@ -22,6 +25,7 @@ from depthprobe.stats.resample import (
 from depthprobe.stats.summary import with_estimates
 from depthprobe.stats.units import Units, blocks, cell_codes, check_by, group_sums, per_sample
 
+BUDGET_GROUPS = 6  # a budget or a ratio has no standard error to fall back on: below, it has no interval
 Quantities = Callable[[np.ndarray, np.ndarray, str], dict[str, np.ndarray]]
 
 
@@ -46,16 +50,18 @@ def curve(
 ) -> Curve:
     """Mean curves over `x`, one per cell of `by`, with bands, area and the budgets needed.
 
-    Convention: `points` has estimate, low, high (pointwise, "expanded") and band_low, band_high (simultaneous:
-    max-|t| over the levels of the curve, so that the whole true curve lies inside with probability `level`).
-    `summary` has, per curve, the quantities
+    Convention: a curve is a mean over the same samples at every level: a sample that is undefined or missing at one
+    level is left out at all of them (`n` shows it; `undefined` counts the NaN values). `points` has estimate, low, high
+    (pointwise, "expanded") and band_low, band_high (simultaneous: max-|t| over the levels of the curve, so that the
+    whole true curve lies inside with probability `level`; below 8 groups Bonferroni's t). `summary` has, per curve,
+    the quantities
     auc: trapezoid area over ln x (`scale="log"`, the default, for budgets) or x ("linear"), divided by the width: a
     mean error in the metric's unit;
     b50, b90: the smallest x, interpolated on the same scale, at which the mean curve has gone 50 / 90 % of the way
     from its value at the smallest x (or from the floor `start`, e.g. a constant predictor's error) to its value at the
     largest; b@T: the same for each value T of `targets`. A budget at or below the smallest measured one is given as
     that one. One that is never reached is NaN as an estimate and infinite as a bound; `not_reached` is the share of
-    resamples without it.
+    resamples without it. Budgets have no interval (NaN) with fewer than 6 groups.
 
     Raises:
         ValueError: if another column varies inside a cell of `by` and `x`, a row has no `x`, or a log scale meets
@@ -89,7 +95,9 @@ def curve_difference(
     Convention: `points` as in `curve`, for the difference. `summary` has auc (difference of the areas) and ratio50,
     ratio90: budget of b over budget of a *for the same error*. That error lies 50 / 90 % of the way from the better of
     the two values at the smallest x to the worse of the two at the largest, so both curves pass it; where there is no
-    such error the ratio is NaN (`not_reached`: share of resamples). The p value of the area difference is
+    such error the ratio is NaN. `not_reached` is the share of resamples without a ratio; where in more than
+    (1 - level) / 2 of them (2.5 %) the curves share no error the interval is NaN, because an interval of the rest would
+    be conditional on sharing one. So it is with fewer than 6 groups. The p value of the area difference is
     `compare(area(table), ...)`.
 
     Raises:
@@ -113,7 +121,8 @@ def area(table: pd.DataFrame, *, x: str = "level", scale: str = "log") -> pd.Dat
 
     Convention: the mean over samples of these areas is the `auc` of `curve`, so `summarise` and `compare` work on them
     (p, effect size). `x` becomes NaN. Rows without `x`, or alone on their curve, stay as they are. A sample that lacks
-    a level the others have gets NaN, which every estimator counts.
+    a level the others have gets NaN, which every estimator counts; so does a single seed of it, whose other levels
+    `curve` still averages with the other seeds.
 
     Raises:
         ValueError: if a log scale meets x <= 0.
@@ -150,6 +159,7 @@ def _estimate(
     """Points and summary of the curves in `units`: cells with equal `by` are one curve, in ascending `x`."""
     cells = units.cells
     item, _ = cell_codes(cells, by)
+    units = _whole_curves(units, item)
     found = np.full((7, len(cells)), np.nan)
     found[3:5] = 0
     rows: list[dict[str, Any]] = []
@@ -176,15 +186,34 @@ def _estimate(
     return points, summary.sort_values(by, kind="stable", ignore_index=True) if by else summary
 
 
+def _whole_curves(units: Units, item: np.ndarray) -> Units:
+    """The units with NaN at every level of a (curve, sample) that lacks one, so that all levels average one sample set.
+
+    Levels that no sample of the curve has are not asked for: they are NaN anyway and mix nothing.
+    """
+    known = np.isfinite(units.value.reshape(len(units.cell), -1)).all(1)
+    measured = np.bincount(units.cell[known], minlength=len(item)) > 0
+    levels = np.bincount(item[measured], minlength=item.max() + 1)
+    of_curve = item[units.cell]
+    _, one = np.unique(of_curve * (units.sample.max(initial=0) + 1) + units.sample, return_inverse=True)
+    whole = np.bincount(one, weights=known)[one] == levels[of_curve]
+    value = np.where(whole.reshape(-1, *[1] * (units.value.ndim - 1)), units.value, np.nan)
+    return replace(units, value=value)
+
+
 def _half_band(boot: np.ndarray, mean: np.ndarray, error: np.ndarray, groups: int, level: float) -> np.ndarray:
     """Half-widths (L,) of the simultaneous band: the `level` quantile of max-|t| over the curve, times the error.
 
     The quantile is carried from the normal to Student's t with G - 1 degrees of freedom, because the standard errors
-    are estimated from G groups.
+    are estimated from G groups. Below 8 groups the resamples do not hold that quantile, and Bonferroni's over the
+    levels stands in.
     """
     known = error > 0
     if not known.any():
         return error
+    if groups < FEW_GROUPS:
+        tail = (1 - level) / 2 / np.count_nonzero(known)
+        return np.asarray(student.ppf(1 - tail, max(groups - 1, 1)) * error)
     t = np.abs(boot[known] - mean[known, None]) / error[known, None] * np.sqrt(groups / (groups - 1))
     worst = np.where(np.isnan(t).any(0), np.nan, t.max(0))
     return np.asarray(student.ppf(ndtr(row_quantiles(worst[None], level)[0]), groups - 1) * error)
@@ -196,25 +225,36 @@ def _summary(
     """Rows of one curve's quantities; column 0 of each is the estimate, the rest are its resamples."""
     first = {c: facts[c].iloc[0] for c in (*by, "unit", "better")}
     seeds, undefined = int(facts["seeds"].min()), int(facts["undefined"].sum())
-    tails = expanded_tails(int(counts[1]), level)
     rows: list[dict[str, Any]] = []
     for name, values in drawn.items():
         budget = name != "auc"
-        ranked = values[None, 1:]
-        low, high = (row_quantiles(ranked, q)[0] for q in tails)
-        usable = counts[1] >= 2 and np.isnan(ranked).mean() <= 0.5
+        low, high = (_budget_interval if budget else _mean_interval)(values, int(counts[1]), level)
         rows.append({
             **{c: first[c] for c in by},
             "quantity": name,
             "estimate": values[0] if np.isfinite(values[0]) else np.nan,
-            "low": low if usable else np.nan,
-            "high": high if usable else np.nan,
+            "low": low,
+            "high": high,
             "n": int(counts[0]),
             "groups": int(counts[1]),
-            "not_reached": float((~np.isfinite(ranked)).mean()) if budget else 0.0,
+            "not_reached": float((~np.isfinite(values[1:])).mean()) if budget else 0.0,
             "seeds": seeds,
             "undefined": undefined,
             "unit": "1" if budget else first["unit"],
             "better": "lower" if budget else first["better"],
         })  # fmt: skip
     return rows
+
+
+def _mean_interval(values: np.ndarray, groups: int, level: float) -> tuple[float, float]:
+    """Interval of an area, which is a mean of samples' areas; `values` (1 + n_boot,) start with the estimate."""
+    low, high = expanded_interval(values[None, 1:], values[:1], np.array([groups]), level)
+    return float(low[0]), float(high[0])
+
+
+def _budget_interval(values: np.ndarray, groups: int, level: float) -> tuple[float, float]:
+    """Interval of a budget or a ratio; NaN with few groups or where too many resamples have none."""
+    if groups < BUDGET_GROUPS or np.isnan(values[1:]).mean() > (1 - level) / 2:
+        return np.nan, np.nan
+    low, high = (float(row_quantiles(values[None, 1:], q)[0]) for q in expanded_tails(groups, level))
+    return low, high

@@ -21,8 +21,8 @@ def summarise(
     """Mean and interval of `value` in every cell of `by`: seeds averaged within a sample, then a mean over samples.
 
     Convention: the interval comes from resampling whole groups (scenes, drives), samples of a group together; it is
-    conditional on the seeds measured. `method`: "expanded" (percentile, widened for few groups), "percentile"
-    or "bca" (see `resample.intervals`).
+    conditional on the seeds measured. `method`: "expanded" (percentile, widened; Student's t below 8 groups),
+    "percentile" or "bca" (see `resample.intervals`).
 
     Returns:
         One row per cell, sorted: the `by` columns, estimate, low, high, n (samples with a value), groups (with a
