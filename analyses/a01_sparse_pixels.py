@@ -5,16 +5,19 @@ schedule) see an image of which only some pixels are left. Which network needs f
 
 Context: claims C1 ("Transformers handle global context better") and C2 ("... intricate texture better") of Yao, Wu and
 Zhang (arXiv 2308.08333). If C1 holds here, the Transformer should lose less on random and regular pixels, which keep
-the layout and destroy the detail. If C2 holds, it should gain more from textured pixels. Hu, Zhang and Okatani
+the layout and destroy the detail: its answer should change less against its own full-image answer (`abs_rel@self`). A
+smaller error against the truth is judged as well, but alone says nothing about losing: whoever is better on the full
+image has it. If C2 holds, it should gain more from textured pixels. Hu, Zhang and Okatani
 (ICCV 2019) found that a CNN needs few pixels, edges above all, and the region of the vanishing point.
 
 Hypothesis, stated before looking: (1) both networks are better on pixels chosen by image edges than on as many random
-ones; (2) the Transformer needs a smaller budget than the CNN for the same error on random pixels; (3) keeping depth
-edges alone serves neither, because flat ground and walls carry the scale.
+ones; (2) the Transformer loses less than the CNN on random pixels, and needs fewer of them for the same error; (3)
+keeping depth edges alone serves neither, because flat ground and walls carry the scale.
 
 Command: python -m analyses.a01_sparse_pixels --root PATH/TO/nyuv2 (without --root: scenes only; --quick: seconds)
-Cost: about 180 masked forward passes per image and network; with the defaults roughly 15 minutes per data set on two
-cores. A run that was stopped goes on where it was.
+Cost: 176 masked forward passes per image and network; the defaults (150 scenes, 80 photographs, on which the sparse
+probe takes three numbers of `bts_nyu` instead of nine) are made to fit into about 15 minutes on two cores. A run that
+was stopped goes on where it was.
 Expected result: errors fall monotonically with the budget for every selector; the ranking of selectors is alike for
 both networks; differences between the networks under the fill `mean` are partly differences in how they bear the fill,
 so only those that hold under `blur` as well are counted. No number is promised.
@@ -24,6 +27,7 @@ only; a masked image is unlike anything they were trained on. All three are prin
 """
 
 import argparse
+import dataclasses
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +38,7 @@ from matplotlib.figure import Figure
 
 from analyses.common import measure
 from depthprobe import plots
-from depthprobe.data import load_dataset
+from depthprobe.data import Dataset, load_dataset
 from depthprobe.functional.protocol import get_protocol
 from depthprobe.models import DepthModel, load_model
 from depthprobe.probes import PROBES
@@ -43,6 +47,7 @@ from depthprobe.report.source import Source
 
 MODELS = ("zoo:convnext", "zoo:pvt")
 FILLS = ("mean", "blur")
+METRICS = ("abs_rel", "rmse", "delta1")
 FULL = {
     "selectors": ("random", "grid", "patch8", "superpixel", "image_edges", "canny", "texture", "depth_edges"),
     "reverse": ("image_edges", "texture", "depth_edges"),
@@ -62,7 +67,8 @@ def main(
     *,
     figures: str | Path | None = None,
     models: Sequence[str] = MODELS,
-    n: int = 200,
+    n: int = 150,
+    n_nyu: int = 80,
 ) -> dict[str, Any]:
     """Measure, estimate, draw and judge.
 
@@ -72,7 +78,7 @@ def main(
         out: folder of the runs (default out/a01).
         figures: folder of the figures (default figures/; beside the runs when quick).
         models: names for `load_model`, at least two.
-        n: samples of each data set.
+        n, n_nyu: samples of the scenes and of NYU (4 each when quick).
 
     Returns:
         sources (what was measured, by data set), estimates (by data set), verdict (sentences), figures (paths).
@@ -86,7 +92,7 @@ def main(
     loaded = [load_model(name) for name in models]
     if sum(model.card.family != "oracle" for model in loaded) < 2:
         raise ValueError(f"Expected `models` to name at least two networks to compare, but got {list(models)}.")
-    sources = measure_all(loaded, root, out, quick=quick, n=4 if quick else n, n_boot=options.n_boot)
+    sources = measure_all(loaded, root, out, quick=quick, n=(4, 4) if quick else (n, n_nyu), n_boot=options.n_boot)
     found = {name: sparse_of(source, options) for name, source in sources.items()}
     sentences = verdict(sources, found)
     paths = draw(sources, found, figures)
@@ -96,18 +102,23 @@ def main(
 
 
 def measure_all(
-    models: Sequence[DepthModel], root: str | Path | None, out: Path, *, quick: bool, n: int, n_boot: int
+    models: Sequence[DepthModel], root: str | Path | None, out: Path, *, quick: bool, n: tuple[int, int], n_boot: int
 ) -> dict[str, Source]:
-    """The runs: scenes under their own protocol, NYU under `bts_nyu` (and its error under `midas_nyu`)."""
+    """The runs: scenes under their own protocol, NYU under `bts_nyu` (and its error under `midas_nyu`).
+
+    Convention: n: samples of scenes and of NYU. The sparse probe takes METRICS alone, since judging a photograph at its
+    full size costs more than the network.
+    """
     plan = PROBES.facts("sparse")["plan"]
     chosen = {"fills": FILLS, **(QUICK if quick else FULL)}
-    jobs = {"scenes": (load_dataset("scenes", n=n), ("scenes",))}
+    jobs: dict[str, tuple[Dataset, tuple[str, ...]]] = {"scenes": (load_dataset("scenes", n=n[0]), ("scenes",))}
     if root is not None:
-        jobs["nyu"] = (load_dataset("nyu", root=root, n=n), ("bts_nyu", "midas_nyu"))
+        jobs["nyu"] = (load_dataset("nyu", root=root, n=n[1]), ("bts_nyu", "midas_nyu"))
     sources = {}
     for name, (dataset, protocols) in jobs.items():
         judged = [get_protocol(protocol) for protocol in protocols]
-        plans = {"error": judged, "sparse": plan(protocol=judged[0], **chosen)}
+        few = dataclasses.replace(judged[0], metrics=METRICS)
+        plans = {"error": judged, "sparse": plan(protocol=few, **chosen)}
         title = f"Sparse pixels: {' and '.join(m.card.name for m in models)} on {name}"
         sources[name] = measure(models, plans, dataset, out / name, n_boot=n_boot, title=title)
     return sources
@@ -169,26 +180,46 @@ def curves(source: Source, found: estimates.Sparse, name: str) -> tuple[Figure, 
 
 
 def compared(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> tuple[Figure, pd.DataFrame]:
-    """Paired differences of the area under the curve, per selector and fill, a panel per data set."""
-    frame = pd.concat([_ordered(f.areas, f.selectors).assign(dataset=name) for name, f in found.items()])
-    frame = frame.reset_index(drop=True)
-    names = {s: text.selector_name(s) for f in found.values() for s in f.selectors}
-    a, b = (next(iter(sources.values())).short[frame[side].iloc[0]] for side in ("a", "b"))
+    """Paired differences of the areas against truth and against the own answer, per selector, fill and data set."""
+    parts = [
+        _ordered(areas, f.selectors).assign(dataset=name, against=against, panel=f"{name}: {against}")
+        for name, f in found.items()
+        for against, areas in (("error against the truth", f.areas), ("change against the own answer", f.own_areas))
+    ]
+    frame = pd.concat(parts, ignore_index=True)
+    names = {s: findings.named(f, s) for f in found.values() for s in f.selectors}
+    short = next(iter(sources.values())).short
+    a, b = (str(frame[side].iloc[0]) for side in ("a", "b"))
     rows = frame.groupby(["factor", "factor2"]).ngroups
 
     def panel(part: pd.DataFrame, ax: Any, last: bool) -> None:
-        plots.draw_forest(part, ax, rows=["factor", "factor2"], names=names, numbers=len(found) == 1)
+        label = f"difference of areas: {short[b]} − {short[a]} (left: {short[b]} has or loses less)"
+        plots.draw_forest(part, ax, rows=["factor", "factor2"], names=names, numbers=False, label=label)
 
-    figure = plots.small_multiples(frame, panel, panel="dataset", columns=2, height=0.9 + 0.17 * rows)
+    order = list(dict.fromkeys(frame["panel"]))
+    figure = plots.small_multiples(frame, panel, panel="panel", order=order, columns=2, height=0.9 + 0.17 * rows)
     _show_all(figure, frame, 0.0)
-    count = frame["verdict"].value_counts()
-    title = (
-        f"{b} loses less than {a} in {count.get('better', 0)} of {len(frame)} cells (selector × fill), more in "
-        f"{count.get('worse', 0)}; {count.get('undecided', 0)} are undecided"
-    )
     side = {"protocols": [p for source in sources.values() for p in source.side["protocols"]]}
-    caption = f"area under the error curve, {b} minus {a}; hollow = undecided · {plots.caption_line(frame, side)}"
-    return plots.describe_figure(figure, title=title, caption=caption), frame
+    caption = (
+        f"areas under the curves of {' and '.join(sorted({f.metric for f in found.values()}))} and its change @self, "
+        f"{short[b]} minus {short[a]}; hollow = undecided · {plots.caption_line(frame, side)}"
+    )
+    return plots.describe_figure(figure, title=_both_verdicts(found, a, b, short), caption=caption), frame
+
+
+def _both_verdicts(found: dict[str, estimates.Sparse], a: str, b: str, short: dict[str, str]) -> str:
+    """Who has the smaller error and who loses less, counted over selectors and data sets where every fill agrees."""
+    error, loss = (
+        [v for f in found.values() for v in findings.verdicts(getattr(f, areas), a, b).values()]
+        for areas in ("areas", "own_areas")
+    )
+    cells = f"{len(error)} {'selectors' if len(found) == 1 else 'selectors × data sets'}"
+    return (
+        f"{short[b]} has the smaller error than {short[a]} in {error.count('better')} of {cells}, the larger in "
+        f"{error.count('worse')} ({error.count('undecided')} undecided); against its own full-image answer it loses "
+        f"less in {loss.count('better')}, more in {loss.count('worse')} ({loss.count('undecided')} undecided); every "
+        "fill agreeing"
+    )
 
 
 def places(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> tuple[Figure, pd.DataFrame]:
@@ -197,7 +228,7 @@ def places(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> tu
     at = estimates.nearest_budget(one.budgets)
     frame = one.where[(one.where["kind"] == "enrichment") & (one.where["level"] == at)].dropna(subset=["estimate"])
     frame = _ordered(frame.drop_duplicates(["factor", "on"]), one.selectors).reset_index(drop=True)
-    names = {**{s: text.selector_name(s) for s in one.selectors}, **{o: text.place_name(o) for o in frame["on"]}}
+    names = {**{s: findings.named(one, s) for s in one.selectors}, **{o: text.place_name(o) for o in frame["on"]}}
 
     def panel(part: pd.DataFrame, ax: Any, last: bool) -> None:
         plots.draw_forest(part, ax, rows=["factor"], names=names, zero=1.0, numbers=False, label="enrichment")
@@ -205,12 +236,23 @@ def places(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> tu
     rows = frame["factor"].nunique()
     figure = plots.small_multiples(frame, panel, panel="on", names=names, height=0.7 + 0.17 * rows, share_y=True)
     _show_all(figure, frame, 1.0)
-    top = frame.loc[frame["low"].fillna(0).idxmax()]
-    often, place = findings.times(top["estimate"], top["low"], top["high"]), names[top["on"]]
-    title = f"Pixels chosen by {names[top['factor']]} lie on {place} {often} as often as random ones"
+    title = _most_enriched(frame[~frame["factor"].map(one.saw_truth).astype(bool)], names)
     line = plots.caption_line(frame, sources[name].side)
     caption = f"{name}, {text.percent(at)} of the pixels; 1 = as often as random · {line}"
     return plots.describe_figure(figure, title=title, caption=caption), frame
+
+
+def _most_enriched(frame: pd.DataFrame, names: dict[str, str]) -> str:
+    """The sentence on the largest enrichment among selectors that were not given the truth."""
+    enriched = frame[frame["low"] > 1]
+    if enriched.empty:
+        return "No selector that saw the image alone is enriched anywhere"
+    top = enriched.loc[enriched["low"].idxmax()]
+    often, place = findings.times(top["estimate"], top["low"], top["high"]), names[top["on"]]
+    return (
+        f"Of the selectors that saw the image alone, {names[top['factor']]} is the most enriched: its pixels lie on "
+        f"{place} {often} as often as random ones"
+    )
 
 
 def _ordered(frame: pd.DataFrame, selectors: Sequence[str]) -> pd.DataFrame:
@@ -260,8 +302,10 @@ if __name__ == "__main__":
     parser.add_argument("--root", help="folder of NYU Depth v2")
     parser.add_argument("--out", help="folder of the runs (default out/a01)")
     parser.add_argument("--figures", help="folder of the figures (default figures/)")
-    parser.add_argument("--n", type=int, default=200, help="samples of each data set")
+    parser.add_argument("--n", type=int, default=150, help="samples of the scenes")
+    parser.add_argument("--n-nyu", type=int, default=80, help="samples of NYU Depth v2")
     parser.add_argument("--model", action="append", help="networks, at least two (default: the zoo's first two)")
     given = parser.parse_args()
     chosen_models = tuple(given.model or MODELS)
-    main(given.quick, given.root, given.out, figures=given.figures, models=chosen_models, n=given.n)
+    where: dict[str, Any] = {"root": given.root, "out": given.out, "figures": given.figures}
+    main(given.quick, models=chosen_models, n=given.n, n_nyu=given.n_nyu, **where)

@@ -36,7 +36,8 @@ def planted_support(*, n: int = 4, share: float = 0.05, seed: int = 0) -> pd.Dat
 
     Convention: the order `rank_map` keeps the planted pixels first. With a budget equal to their share, keeping them
     must change the answer by exactly 0; the reverse order with the budget 1 - share removes exactly them and must
-    change it. `random` at both budgets stands between.
+    change it: clearly under `mean`, little under `blur`, which guesses single pixels from their neighbours. `random` at
+    both budgets stands between.
 
     Returns:
         Mean change against the oracle's own full-image answer (`abs_rel@self`), one row per order, budget and fill.
@@ -44,11 +45,12 @@ def planted_support(*, n: int = 4, share: float = 0.05, seed: int = 0) -> pd.Dat
     model = load_model(f"oracle:support?share={share}&seed={seed}")
     batch = stack(list(load_dataset("scenes", n=n, batch_size=n)))
     size = model.canvas(batch.image).shape[-2:]
-    rank = model.net.support(*size).float().expand(len(batch), 1, *size)
+    oracle: Any = model.net
+    rank = oracle.support(*size).float().expand(len(batch), 1, *size)
     full = torch.nn.functional.interpolate(rank, batch.image.shape[-2:], mode="nearest")
     batch = batch.replace(maps={**batch.maps, "rank": full})
     plan = PROBES.facts("sparse")["plan"](
-        selectors=("rank_map", "random"), reverse=("rank_map",), budgets=(share, 1 - share), fills=("mean", "black"),
+        selectors=("rank_map", "random"), reverse=("rank_map",), budgets=(share, 1 - share), fills=("mean", "blur"),
         where=False,
     )  # fmt: skip
     rows = PROBES["sparse"](model, batch, plan)

@@ -11,6 +11,7 @@ import torch
 
 from depthprobe.data import Batch
 from depthprobe.functional.protocol import Protocol, get_protocol
+from depthprobe.functional.selection import SELECTORS
 from depthprobe.gallery import RULE, choose_samples, indices_of, pack_map
 from depthprobe.models import DepthModel
 from depthprobe.probes import PROBES
@@ -83,6 +84,7 @@ def _write_sidecar(work: Work, found: dict[str, Any]) -> None:
         "protocols": protocols,
         "plans": _plan_records(work),
         "axes": {probe: PROBES.facts(probe).get("axes", {}) for probe in work.plans},
+        "selectors_given_truth": _given_truth(work),
         **circumstances(found.pop("device")),
         **found,
         "stale_parts": len(stale),
@@ -115,6 +117,13 @@ def _plan_records(work: Work) -> dict[str, dict[str, Any]]:
             )
             record["seeds"].append(seed)
     return found
+
+
+def _given_truth(work: Work) -> list[str]:
+    """The selectors of the plans that rank pixels by the ground truth: they need its depth or its objects."""
+    used = {s for many in work.plans.values() for plan in many
+            for field in ("selectors", "reverse") for s in getattr(plan, field, ())}  # fmt: skip
+    return sorted(s for s in used if {"depth", "object"} & set(SELECTORS.facts(s).get("needs", ())))
 
 
 def _protocols(work: Work) -> list[dict[str, Any]]:

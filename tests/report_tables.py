@@ -106,6 +106,7 @@ def make_sidecar() -> dict:
         "device": ["cpu"],
         "dataset": {"name": "scenes", "facts": {"split": "test", "version": 1}},
         "skipped": {},
+        "selectors_given_truth": [],
     }
 
 

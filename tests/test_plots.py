@@ -177,13 +177,16 @@ def ratio_row(estimate, low, high):
 def test_titles_say_what_the_interval_allows():
     names = {"zoo:convnext": "ConvNeXt", "zoo:pvt": "PVT"}
     assert plots.ratio_title(ratio_row(2.1, 1.7, 2.6), names) == (
-        "PVT needs 2.1× [1.7, 2.6] more pixels than ConvNeXt for the same error"
+        "PVT needs 2.1× [1.7, 2.6] as many pixels as ConvNeXt for the same error"
     )
     assert plots.ratio_title(ratio_row(0.5, 0.4, 0.8), names).startswith(
-        "ConvNeXt needs 2.0× [1.2, 2.5] more pixels than PVT"
+        "ConvNeXt needs 2.0× [1.2, 2.5] as many pixels as PVT"
     )
     assert plots.ratio_title(ratio_row(2.1, 0.9, 2.6), names).startswith("Undecided")
     assert plots.ratio_title(ratio_row(2.1, np.nan, np.nan), names).startswith("Undecided")
+    assert "2.1× [no interval] as many" in plots.ratio_title(ratio_row(2.1, np.nan, np.nan), names)
+    missed = pd.concat([ratio_row(2.1, 1.7, 2.6), pd.Series({"not_reached": 0.04})])
+    assert plots.ratio_title(missed).endswith("for the same error (no common error in 4 % of resamples)")
     assert "no common error" in plots.ratio_title(ratio_row(np.nan, np.nan, np.nan), names)
     assert "pvt needs" in plots.ratio_title(ratio_row(2.1, 1.7, np.inf))
     assert "∞" in plots.ratio_title(ratio_row(2.1, 1.7, np.inf))

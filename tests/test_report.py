@@ -13,7 +13,7 @@ import pytest
 import report_tables as planted
 from PIL import Image
 
-from depthprobe.report import write_report
+from depthprobe.report import findings, write_report
 from depthprobe.report.maps import read_maps
 from depthprobe.report.slider import payload
 
@@ -109,8 +109,84 @@ def test_planted_verdicts_are_found(whole):
     which = finding(data, "Which pixels")["text"]
     assert "texture" in which.split("beat")[0]
     assert re.search(r"beat random pixels.*image edges.*undecided", which)
-    assert "pvt is better in 6, worse in 0, undecided in 0" in finding(data, "pvt against convnext")["text"]
+    said = finding(data, "pvt against convnext")["text"]
+    assert "pvt has the smaller error than convnext in 6, the larger in 0, undecided in 0" in said
+    assert "pvt loses less in 6 (" in said
     assert re.search(r"on depth edges, texture pixels lie (3\.0|2\.9)", finding(data, "Where the kept")["text"])
+
+
+def test_who_is_better_need_not_lose_less(tmp_path):
+    """The second network is better by a constant at every budget: a smaller error, the same loss."""
+    one = planted.make_table(models={"zoo:convnext": "cnn"}, n=24)
+    rng = np.random.default_rng(2)
+    noise = rng.normal(0, 0.01, len(one))
+    shift = np.where(one["metric"] == "abs_rel", -0.1, 0)
+    two = one.assign(model="zoo:pvt", family="transformer", value=one["value"] + shift + noise)
+    _, data = report(tmp_path, pd.concat([one, two]), SURE, maps=0)
+    said = finding(data, "pvt against convnext")["text"]
+    assert "smaller error than convnext in 6" in said
+    assert "loses less in 0, more in 0, undecided in 6" in said
+    assert set(frame(data, "sparse_areas_self")["verdict"]) == {"undecided"}
+
+
+def test_headlines_leave_out_selectors_that_were_given_the_truth(whole, tmp_path):
+    _, _, open_data = whole
+    assert "(texture, the best of 6 selectors)" in finding(open_data, "From how few")["text"]
+    side = planted.make_sidecar() | {"selectors_given_truth": ["texture"]}
+    _, data = report(tmp_path, planted.make_table(n=12), sidecar=side, maps=0)
+    few = finding(data, "From how few")["text"]
+    assert "texture" not in few
+    assert "the best of 4 selectors" in few
+    assert "picked after looking" in few
+    assert "texture" not in finding(data, "Where the kept")["text"]
+    assert "texture (chosen from the ground truth)" in finding(data, "Which pixels")["text"]
+
+
+def test_random_stands_beside_the_best(whole):
+    _, _, data = whole
+    few = finding(data, "From how few")["text"]
+    assert few.count("(random, the control)") == 2
+    assert "not record" not in few
+
+
+def test_a_run_that_does_not_record_the_truth_says_so(tmp_path):
+    side = {k: v for k, v in planted.make_sidecar().items() if k != "selectors_given_truth"}
+    _, data = report(tmp_path, small(), sidecar=side, maps=0)
+    assert "does not record which selectors were given the ground truth" in finding(data, "From how few")["text"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ((1.8, 1.5, 2.2), "1.80 times [1.50, 2.20]"),
+        ((1.8, np.nan, np.nan), "1.80 times [no interval]"),
+        ((1.8, 1.5, np.inf), "1.80 times [1.50, unbounded]"),
+    ],
+)
+def test_ratios_in_words(numbers, said):
+    assert findings.times(*numbers) == said
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ((0.05, 0.02, 0.1), "5 % [2 %, 10 %]"),
+        ((0.05, 0.02, np.inf), "5 % [2 %, not reached]"),
+        ((0.05, np.nan, np.nan), "5 % [no interval]"),
+        ((np.nan, np.nan, np.nan), "no measured budget"),
+        ((0.01, 0.01, 0.02), "at most 1 % [1 %, 2 %]"),
+    ],
+)
+def test_budgets_in_words(numbers, said):
+    assert findings.budget(*numbers, 0.01).replace("\N{NO-BREAK SPACE}", " ") == said
+
+
+def test_a_metric_is_judged_within_its_own_family(whole):
+    """With two networks every metric holds one comparison, so Holm changes no p value."""
+    _, _, data = whole
+    gaps = frame(data, "accuracy_differences")
+    assert len(gaps) == 2
+    assert gaps["p_holm"].tolist() == gaps["p"].tolist()
 
 
 def test_a_difference_that_is_noise_is_called_undecided(tmp_path):

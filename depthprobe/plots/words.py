@@ -68,21 +68,27 @@ def value_label(frame: pd.DataFrame, *, difference: bool = False, names: Names |
 def ratio_title(row: pd.Series | pd.DataFrame, names: Names | None = None, what: str = "pixels") -> str:
     """The sentence of one ratio row of `stats.curve_difference`, with its number and interval.
 
-    Convention: an interval that holds 1 is worded as undecided, whatever its middle.
+    Convention: an interval that holds 1 is worded as undecided, whatever its middle; below 1 the roles are swapped, so
+    that a decided ratio is always above 1. Resamples without a common error (`not_reached`) are stated.
     """
     row = one_row(row)
     a, b = display_name(row["a"], names), display_name(row["b"], names)
     value, low, high = (float(row[c]) for c in ("estimate", "low", "high"))
     if np.isnan(value):
         return f"{a} and {b} reach no common error, so their {what} cannot be compared"
+    missing = float(row.get("not_reached", 0.0))
+    rest = f" (no common error in {100 * missing:.2g} % of resamples)" if missing > 0 else ""
     if not (low > 1 or high < 1):
-        return f"Undecided whether {b} or {a} needs more {what} for the same error: {b} {_times(value, low, high)}"
+        sides = f"{b} {_times(value, low, high)} as many as {a}"
+        return f"Undecided whether {b} or {a} needs more {what} for the same error: {sides}{rest}"
     if value < 1:
         a, b, value, low, high = b, a, 1 / value, 1 / high, 1 / low
-    return f"{b} needs {_times(value, low, high)} more {what} than {a} for the same error"
+    return f"{b} needs {_times(value, low, high)} as many {what} as {a} for the same error{rest}"
 
 
 def _times(value: float, low: float, high: float) -> str:
+    if np.isnan(low) or np.isnan(high):
+        return f"{number(value, 2 if value < 10 else 3)}× [no interval]"
     shown = [number(v, 2 if v < 10 else 3) for v in (value, low, high)]
     return f"{shown[0]}× [{shown[1]}, {shown[2]}]"
 

@@ -33,8 +33,10 @@ class Sparse:
     """Everything estimated about one sparse plan, for one metric.
 
     `curves`, `own`: `stats.Curve` against truth and against the network's own full-image prediction (None: not
-    measured); `areas`: b - a of the area under the curve, per selector x fill; `ratios`: how many times the budget b
-    needs for the same error; `control`: every selector minus `random`, per model x fill; `where`: share and enrichment.
+    measured); `areas`: b - a of the area under the curve against truth (who has the smaller error), per selector x
+    fill; `own_areas`: the same of `own` (who loses less); `ratios`: how many times the budget b needs for the same
+    error; `control`: every selector minus `random`, per model x fill; `where`: share and enrichment. Each comparison is
+    a Holm family of its own. `given_truth`: the selectors that were given the ground truth (None: not recorded).
     """
 
     plan: str
@@ -47,9 +49,15 @@ class Sparse:
     curves: stats.Curve
     own: stats.Curve | None
     areas: pd.DataFrame
+    own_areas: pd.DataFrame
     ratios: pd.DataFrame
     control: pd.DataFrame
     where: pd.DataFrame
+    given_truth: frozenset[str] | None
+
+    def saw_truth(self, selector: str) -> bool:
+        """Whether the pixels of this order were chosen from the ground truth, as far as the run recorded it."""
+        return selector.removesuffix(".reversed") in (self.given_truth or ())
 
 
 def first_metric(metrics: Sequence[str]) -> str:
@@ -71,12 +79,13 @@ def accuracy(source: Source, options: Options) -> pd.DataFrame:
 
 
 def accuracy_difference(source: Source, options: Options) -> pd.DataFrame:
-    """Paired differences of all pairs of networks, per plan and metric; Holm over each metric's pairs."""
+    """Paired differences of all pairs of networks; Holm over the pairs within each plan and metric."""
     table = source.probe("error")
     table = table[table["model"].isin(networks(source)) & (table["better"] != "none")]
     if table["model"].nunique() < 2:
         return pd.DataFrame()
-    return stats.compare(table, ["plan", "metric"], between="model", **options.both)
+    by = ["plan", "metric"]
+    return stats.compare(table, by, between="model", family=by, **options.both)
 
 
 def sparse(source: Source, plan: str, options: Options) -> Sparse | None:
@@ -90,14 +99,16 @@ def sparse(source: Source, plan: str, options: Options) -> Sparse | None:
     rows = judged[judged["metric"] == metric]
     own = judged[judged["metric"] == f"{metric}@self"]
     by = ["metric", "model", "family", "factor", "factor2"]
+    given = source.side.get("selectors_given_truth")
     return Sparse(
         plan=plan, metric=metric, better=rows["better"].iloc[0], unit=rows["unit"].iloc[0],
         fills=_first(rows["factor2"].unique(), FIRST_FILL), selectors=_first(rows["factor"].unique(), "random"),
         budgets=sorted(rows["level"].unique()),
         curves=stats.curve(rows, by, **options.both),
         own=stats.curve(own, by, **options.both) if len(own) else None,
-        areas=_areas(source, rows, options), ratios=_ratios(source, rows, options),
-        control=_control(rows, options), where=_where(table, options),
+        areas=_areas(source, rows, options), own_areas=_areas(source, own, options),
+        ratios=_ratios(source, rows, options), control=_control(rows, options), where=_where(table, options),
+        given_truth=None if given is None else frozenset(given),
     )  # fmt: skip
 
 

@@ -67,7 +67,8 @@ def plan_findings(source: Source, found: estimates.Sparse) -> list[blocks.Findin
 def plan_frames(found: estimates.Sparse, suffix: str) -> dict[str, pd.DataFrame]:
     """The frames of one plan by name."""
     named = {"curves": found.curves.points, "budgets": found.curves.summary, "areas": found.areas,
-             "ratios": found.ratios, "control": found.control, "where": found.where}  # fmt: skip
+             "areas_self": found.own_areas, "ratios": found.ratios, "control": found.control,
+             "where": found.where}  # fmt: skip
     if found.own is not None:
         named |= {"curves_self": found.own.points, "budgets_self": found.own.summary}
     return {f"sparse_{name}{suffix}": frame for name, frame in named.items()}
