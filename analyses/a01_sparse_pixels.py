@@ -244,7 +244,7 @@ def places(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> tu
 
 def _most_enriched(frame: pd.DataFrame, names: dict[str, str]) -> str:
     """The sentence on the largest enrichment among selectors that were not given the truth."""
-    enriched = frame[frame["low"] > 1]
+    enriched = frame[(frame["low"] > 1) & (frame["factor"].str.partition(".")[0] != "random")]
     if enriched.empty:
         return "No selector that saw the image alone is enriched anywhere"
     top = enriched.loc[enriched["low"].idxmax()]
@@ -277,7 +277,8 @@ def gallery(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> t
     maps = [m for m in maps if m.level == at and m.factor2 == one.fills[0]]
     picked = pictures.chosen(maps, one.metric, one.better)
     shown = [m for _, sample in picked for m in maps if m.sample == sample]
-    meta = [{"sample": m.sample, "model": m.model, "factor": m.factor, "level": m.level, "factor2": m.factor2,
+    meta: list[dict[str, Any]] = [
+            {"sample": m.sample, "model": m.model, "factor": m.factor, "level": m.level, "factor2": m.factor2,
              "metrics": m.metrics} for m in shown]  # fmt: skip
     figure = plots.draw_gallery(
         [{**m.arrays, "meta": row} for m, row in zip(shown, meta, strict=True)], metric=one.metric

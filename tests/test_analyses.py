@@ -105,6 +105,7 @@ def test_no_headline_is_about_pixels_chosen_from_the_truth(study):
     one = study["estimates"]["scenes"]
     assert one.given_truth == frozenset()
     where = one.where.assign(estimate=9.0, low=8.0, high=10.0)
+    where.loc[where["factor"] == "image_edges.reversed", "low"] = 0.5
     for given in (frozenset(), frozenset({"image_edges"})):
         planted = {"scenes": dataclasses.replace(one, where=where, given_truth=given)}
         title = title_of(a01_sparse_pixels.places(study["sources"], planted)[0])

@@ -218,7 +218,8 @@ def _ratio(found: Sparse, a: str, b: str, short: dict[str, str]) -> str:
     )
     held = len(mine) == len(found.fills) and ((mine["low"] > 1).all() or (mine["high"] < 1).all())
     end = "" if held else " Which of the two needs more is undecided."
-    return f"For the same error on {text.selector_name(control)} pixels {short[b]}'s budget is {each} that of {short[a]}.{end}"
+    lead = f"For the same error on {text.selector_name(control)} pixels the budget of {short[b]} is"
+    return f"{lead} {each} that of {short[a]}.{end}"
 
 
 def times(estimate: float, low: float, high: float) -> str:
