@@ -111,7 +111,7 @@ def list_names(what: Annotated[Listed, typer.Argument(help="The registry to list
 
 def scenes(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")],
-    kind: Annotated[str, typer.Option("--kind", help="rooms, streets or shapes.")] = "rooms",
+    kind: Annotated[str, typer.Option("--kind", help="rooms, streets, shapes or mixed.")] = "rooms",
     n: Annotated[int, typer.Option("--n", help="Number of scenes.")] = 1000,
     size: Annotated[str, typer.Option("--size", help="Height x width in pixels.")] = "128x160",
     split: Annotated[str, typer.Option("--split", help="train, val or test: disjoint scenes.")] = "train",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from depthprobe.models.adapter import IMAGENET_MEAN, IMAGENET_STD, DepthModel, ModelCard
 from depthprobe.models.decoder import DepthDecoder
 from depthprobe.models.hooks import as_map, evaluating
-from depthprobe.models.options import parse_size
+from depthprobe.models.options import parse_size, parse_value
 from depthprobe.models.registry import SCHEMES
 
 DEPTHS = 4
@@ -25,9 +25,11 @@ class TimmDepth(nn.Module):
     Convention: takes the normalised image (B,3,h,w), returns metric depth (B,1,h/2,w/2) in metres.
     """
 
-    def __init__(self, backbone: str, size: tuple[int, int], *, width: int = 64, pretrained: bool = False) -> None:
+    def __init__(
+        self, backbone: str, size: tuple[int, int], *, width: int = 64, pretrained: bool = False, **options: Any
+    ) -> None:
         super().__init__()
-        self.encoder = _encoder(backbone, size, pretrained=pretrained)
+        self.encoder = _encoder(backbone, size, pretrained=pretrained, **options)
         with torch.no_grad(), evaluating(self.encoder):  # in train mode a batch norm would take this image in
             channels = [f.shape[1] for f in self._features(torch.zeros(1, 3, *size))]
         self.decoder = DepthDecoder(channels, width=width)
@@ -41,8 +43,8 @@ class TimmDepth(nn.Module):
         return self.decoder(self._features(image), (int(image.shape[-2]), int(image.shape[-1])))
 
 
-def _encoder(backbone: str, size: tuple[int, int], *, pretrained: bool) -> nn.Module:
-    options: dict[str, Any] = {"features_only": True, "pretrained": pretrained}
+def _encoder(backbone: str, size: tuple[int, int], **options: Any) -> nn.Module:
+    options |= {"features_only": True}
     config = timm.get_pretrained_cfg(backbone)
     if config is not None and config.fixed_input_size:
         options["img_size"] = size
@@ -54,7 +56,7 @@ def _encoder(backbone: str, size: tuple[int, int], *, pretrained: bool) -> nn.Mo
             encoder = timm.create_model(backbone, out_indices=spread, **options)
         made: nn.Module = encoder
         return made
-    except (RuntimeError, AttributeError, ValueError) as error:
+    except (RuntimeError, AttributeError, ValueError, TypeError, AssertionError) as error:
         raise ValueError(
             f"Expected `{backbone}` to be a timm backbone with feature maps, but timm says: {error}"
         ) from error
@@ -71,19 +73,19 @@ def family_of(net: nn.Module) -> str:
 
 
 def build(
-    backbone: str, *, size: tuple[int, int], width: int = 64, pretrained: bool = False, seed: int = 0
+    backbone: str, *, size: tuple[int, int], width: int = 64, pretrained: bool = False, seed: int = 0, **options: Any
 ) -> TimmDepth:
     """A timm backbone with the shared decoder, with random weights drawn from `seed` (or a pretrained encoder).
 
     Raises:
-        ValueError: if timm does not know the backbone or cannot give its feature maps.
+        ValueError: if timm does not know the backbone or an option of it, or cannot give its feature maps.
     """
     if not timm.is_model(backbone):
         near = timm.list_models(f"*{backbone.split('.')[0][:6]}*")[:8]
         raise ValueError(f"Expected a timm backbone, but got {backbone!r}; similar names: {near}.")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # the CPU's alone: a GPU's generator is not ours to seed
-        return TimmDepth(backbone, size, width=width, pretrained=pretrained)
+        return TimmDepth(backbone, size, width=width, pretrained=pretrained, **options)
 
 
 def reading_points(net: TimmDepth) -> tuple[str, ...]:
@@ -100,11 +102,15 @@ def reading_points(net: TimmDepth) -> tuple[str, ...]:
 
 @SCHEMES.register("timm", form="<backbone>?size=HxW&pretrained=0&seed=0", example="timm:resnet18?size=96x128")
 def timm_model(
-    name: str, *, size: str = "96x128", pretrained: str = "0", width: str = "64", seed: str = "0"
+    name: str, *, size: str = "96x128", pretrained: str = "0", width: str = "64", seed: str = "0", **options: str
 ) -> DepthModel:
-    """An untrained network: timm backbone + shared decoder (train it with `depthprobe train`)."""
+    """An untrained network: timm backbone + shared decoder (train it with `depthprobe train`).
+
+    Further options go to timm as Python values, e.g. `timm:swin_tiny_patch4_window7_224?embed_dim=36&depths=(2,2,4,2)`.
+    """
     taught = pretrained not in ("0", "false", "")
-    net = build(name, size=parse_size(size), width=int(width), pretrained=taught, seed=int(seed))
+    chosen = {key: parse_value(value) for key, value in options.items()}
+    net = build(name, size=parse_size(size), width=int(width), pretrained=taught, seed=int(seed), **chosen)
     config = timm.get_pretrained_cfg(name) if taught else None
     card = ModelCard(
         name=f"timm:{name}",

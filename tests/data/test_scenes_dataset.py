@@ -4,16 +4,17 @@ import itertools
 import os
 import subprocess
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 
 from depthprobe.data import load_dataset, stack
 from depthprobe.data.scenes import SCENES_VERSION, SPLITS, render_scene, warm_up
+from depthprobe.data.scenes.dropout import drawn_edits
+from depthprobe.data.scenes.edits import SCENE_EDITS
 from depthprobe.data.scenes.generate import GENERATORS, make_good_room
 from depthprobe.data.scenes.identity import digest, split_seeds
 from depthprobe.data.scenes.kernels import compiling
@@ -126,15 +127,48 @@ def test_poor_views_are_drawn_again():
         assert not is_poor_view(pack(kept), kept.camera)
 
 
-def test_prerendered_rooms_of_the_zoo_are_reproduced():
-    reference = os.environ.get("DEPTHPROBE_ROOMS")
-    if not reference:
-        pytest.skip("DEPTHPROBE_ROOMS (a folder with rgb.npy and depth.npy, index = seed) is not set")
-    rgb, depth = (np.load(Path(reference) / name, mmap_mode="r") for name in ("rgb.npy", "depth.npy"))
-    for seed in np.linspace(0, len(rgb) - 1, 20).astype(int).tolist():
-        image = render_scene("rooms", seed, rgb.shape[1:3])
-        assert np.array_equal(image.rgb, rgb[seed])
-        assert np.array_equal(image.depth, depth[seed])
+def test_mixed_is_made_of_the_scenes_of_its_kinds():
+    mixed = load_dataset("scenes", kind="mixed", n=8, size=SIZE, batch_size=8)
+    assert Counter(sample.partition("-")[0] for sample in mixed.samples) == {"rooms": 4, "streets": 2, "shapes": 2}
+    batch = mixed.load(range(8))[0]
+    for i, sample in enumerate(mixed.samples):
+        kind, _, seed = sample.partition("-")
+        own = load_dataset("scenes", kind=kind, n=1, start=int(seed) - SPLITS["test"][0], size=SIZE).load([0])[0]
+        assert own.sample == (sample,)
+        assert torch.equal(own.image[0], batch.image[i])
+        assert torch.equal(own.depth[0], batch.depth[i])
+
+
+def test_cue_dropout_edits_the_share_it_names_and_leaves_depth_alone():
+    drawn = [drawn_edits(seed, 0.3) for seed in range(4000)]
+    edited = [edits[0] for edits in drawn if edits]
+    assert abs(len(edited) / 4000 - 0.3) < 4 * (0.3 * 0.7 / 4000) ** 0.5
+    cues = {name for name in SCENE_EDITS.names() if SCENE_EDITS.facts(name)["changes"] == "image"} - {"light_gain"}
+    assert {name for name, _ in edited} == cues
+    gone = [level == 1 for name, level in edited if SCENE_EDITS.facts(name)["unit"] == "1"]
+    assert abs(sum(gone) / len(gone) - 0.5) < 4 * (0.25 / len(gone)) ** 0.5
+    assert all(
+        SCENE_EDITS.facts(name)["span"][0] <= level <= SCENE_EDITS.facts(name)["span"][1] for name, level in edited
+    )
+    assert all(drawn_edits(seed, 0.6) == edits for seed, edits in enumerate(drawn) if edits)
+    assert not any(drawn_edits(seed, 0.0) for seed in range(100))
+    options = {"split": "train", "n": 6, "size": SIZE, "batch_size": 6}
+    plain, dropped = (load_dataset("scenes", cue_dropout=x, **options).load(range(6))[0] for x in (0.0, 0.3))
+    assert torch.equal(plain.depth, dropped.depth)
+    for i, sample in enumerate(plain.sample):
+        expected = plain.take([i])
+        for name, level in drawn[int(sample.partition("-")[2])]:
+            expected = expected.edited(name, level)
+        assert torch.equal(dropped.image[i], expected.image[0])
+    assert any(drawn[:6])
+
+
+def test_a_cue_that_is_gone_stays_gone_under_further_edits():
+    seed = next(s for s in range(100) if drawn_edits(s, 0.5)[:1] == (("texture_off", 1.0),))
+    one = load_dataset("scenes", split="train", start=seed, n=1, size=SIZE, cue_dropout=0.5).load([0])[0]
+    plain = load_dataset("scenes", split="train", start=seed, n=1, size=SIZE).load([0])[0]
+    both = plain.edited("texture_off").edited("shadow_off")
+    assert torch.equal(one.edited("shadow_off").image, both.image)
 
 
 def test_a_compile_is_announced_once_and_only_for_the_renderer():

@@ -2,11 +2,12 @@
 
 import functools
 
-from depthprobe.checks import check_one_of
+from depthprobe.checks import check_one_of, check_range
 from depthprobe.data.batch import Batch
 from depthprobe.data.dataset import DATASETS, Dataset
+from depthprobe.data.scenes.dropout import drawn_edits
 from depthprobe.data.scenes.editor import SceneEditor
-from depthprobe.data.scenes.generate import GENERATORS, SCENES_VERSION, render_scene
+from depthprobe.data.scenes.generate import KINDS, SCENES_VERSION, render_scene
 from depthprobe.data.scenes.identity import DEFAULT_COUNT, digest, sample_id, split_seeds, to_batch
 
 
@@ -19,6 +20,7 @@ def scenes(
     size: tuple[int, int] = (96, 128),
     batch_size: int = 8,
     start: int = 0,
+    cue_dropout: float = 0.0,
     on_error: str = "raise",
     workers: int = 2,
 ) -> Dataset:
@@ -30,28 +32,31 @@ def scenes(
         own group. `batch.edited(name, level)` renders the scenes again with one thing changed (see `editor`).
 
     Args:
-        kind: rooms, streets or shapes.
+        kind: rooms, streets, shapes or mixed (half rooms, a quarter each of the others).
         split: train, val or test: disjoint ranges of seeds.
         n: number of scenes (None: 64).
         size: (height, width) in pixels.
         batch_size: scenes per batch.
         start: number of scenes of the split to leave out at its beginning.
+        cue_dropout: share of the scenes rendered with one cue missing (see `dropout`), for training sets.
         on_error: "raise" or "skip"; a scene cannot fail to be read, so it makes no difference here.
         workers: threads that render the scenes of a batch.
 
     Raises:
-        ValueError: if kind or split is unknown or the split holds fewer scenes.
+        ValueError: if kind or split is unknown, the split holds fewer scenes, or a share is none.
     """
-    check_one_of("kind", kind, GENERATORS)
+    check_one_of("kind", kind, KINDS)
+    check_range("cue_dropout", cue_dropout, 0, 1)
     seeds = split_seeds(split, n, start)
     height, width = (int(length) for length in size)
     samples = [sample_id(kind, seed) for seed in seeds]
-    read = functools.partial(_read, kind, seeds, (height, width))
+    read = functools.partial(_read, kind, seeds, (height, width), cue_dropout)
     facts = {
         "kind": kind,
         "version": SCENES_VERSION,
         "split": split,
         "size": [height, width],
+        "cue_dropout": cue_dropout,
         "seeds": [seeds.start, seeds.stop],
         "digest": digest(render_scene(kind, seeds.start, (height, width))) if samples else "",
     }
@@ -67,5 +72,8 @@ def scenes(
     )
 
 
-def _read(kind: str, seeds: range, size: tuple[int, int], i: int) -> Batch:
-    return to_batch(render_scene(kind, seeds[i], size), sample_id(kind, seeds[i])).replace(editor=SceneEditor())
+def _read(kind: str, seeds: range, size: tuple[int, int], cue_dropout: float, i: int) -> Batch:
+    seed, sample = seeds[i], sample_id(kind, seeds[i])
+    if edits := drawn_edits(seed, cue_dropout):
+        return SceneEditor(edits).render(sample, size)
+    return to_batch(render_scene(kind, seed, size), sample).replace(editor=SceneEditor())

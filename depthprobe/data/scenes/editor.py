@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import threading
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -57,11 +56,11 @@ class SceneEditor:
         Raises:
             EditError: if a sample does not allow the edit; names the samples, why, and how to choose others.
         """
-        steps = (*self.applied, (name, level))
+        after = SceneEditor((*self.applied, (name, level)))
         ones, refused = [], {}
         for sample in batch.sample:
             try:
-                ones.append(self._render(sample, _size(batch), steps))
+                ones.append(after.render(sample, _size(batch)))
             except EditError as error:
                 refused[sample] = str(error)
         if refused:
@@ -72,7 +71,7 @@ class SceneEditor:
                 f"`batch.take(batch.editor.supported(batch, {name!r}, {level:g}))`."
             )
         edited = stack(ones).to(batch.image.device)
-        return edited.replace(group=batch.group, editor=SceneEditor(steps))
+        return edited.replace(group=batch.group, editor=after)
 
     def supported(self, batch: Batch, name: str, level: float = 1.0) -> list[int]:
         """The indices of the samples that allow an edit at a level."""
@@ -81,7 +80,7 @@ class SceneEditor:
     def why_not(self, sample: str, size: tuple[int, int], name: str, level: float = 1.0) -> str | None:
         """Why a sample does not allow an edit; None if it does."""
         try:
-            self._views(sample, size, (*self.applied, (name, level)))
+            SceneEditor((*self.applied, (name, level)))._views(sample, size)
         except EditError as error:
             return str(error)
         return None
@@ -90,17 +89,22 @@ class SceneEditor:
         """The id of the object that object edits change (see `target.find_target`)."""
         return base_view(sample, size).target
 
-    def _views(self, sample: str, size: tuple[int, int], steps: Sequence[tuple[str, float]]) -> Mixture:
+    def _views(self, sample: str, size: tuple[int, int]) -> Mixture:
         mixture: Mixture = [(1.0, base_view(sample, size))]
-        for name, level in steps:
+        for name, level in self.applied:
             edit = SCENE_EDITS[name]
             mixture = [(weight * share, new) for weight, view in mixture for share, new in edit(view, level)]
         return mixture
 
-    def _render(self, sample: str, size: tuple[int, int], steps: Sequence[tuple[str, float]]) -> Batch:
-        mixture = self._views(sample, size, steps)
+    def render(self, sample: str, size: tuple[int, int]) -> Batch:
+        """A sample of `size` (height, width) with the applied edits, as a batch of one that carries this editor.
+
+        Raises:
+            EditError: if the scene does not allow one of them.
+        """
+        mixture = self._views(sample, size)
         images = [render(view.scene, cues=view.cues, packed=view.packed) for _, view in mixture]
-        batch = to_batch(images[0], sample)
+        batch = to_batch(images[0], sample).replace(editor=self)
         if len(images) > 1:
             parts = [weight * to_batch(image, sample).image for (weight, _), image in zip(mixture, images, strict=True)]
             batch = batch.replace(image=torch.stack(parts).sum(0).clamp(0, 1))

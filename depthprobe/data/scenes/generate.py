@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from depthprobe.checks import check_one_of
+from depthprobe.data.scenes.identity import MIXED, kind_of
 from depthprobe.data.scenes.kernels.compiling import warm_once
 from depthprobe.data.scenes.rendering import ALL_CUES, Rendering, pack, render
 from depthprobe.data.scenes.rooms import make_room
@@ -27,6 +28,7 @@ def make_good_room(seed: int, size: tuple[int, int]) -> Scene:
 
 
 GENERATORS: dict[str, Generator] = {"rooms": make_good_room, "streets": make_street, "shapes": make_shapes}
+KINDS = (*GENERATORS, MIXED)
 
 
 def build_scene(kind: str, seed: int, size: tuple[int, int] = (96, 128)) -> Scene:
@@ -35,9 +37,9 @@ def build_scene(kind: str, seed: int, size: tuple[int, int] = (96, 128)) -> Scen
     Raises:
         ValueError: if the kind is unknown.
     """
-    check_one_of("kind", kind, GENERATORS)
+    check_one_of("kind", kind, KINDS)
     warm_up()
-    return GENERATORS[kind](seed, size)
+    return GENERATORS[kind_of(kind, seed)](seed, size)
 
 
 def render_scene(kind: str, seed: int, size: tuple[int, int] = (96, 128)) -> Rendering:

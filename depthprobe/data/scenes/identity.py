@@ -14,6 +14,8 @@ from depthprobe.data.scenes.rendering import Rendering
 
 # first seed of each split and the seed after its last
 SPLITS = {"train": (0, 10_000_000), "val": (10_000_000, 11_000_000), "test": (11_000_000, 12_000_000)}
+MIXED = "mixed"
+MIXTURE = ("rooms", "streets", "rooms", "shapes")  # kinds of `mixed`, by seed modulo 4: every second scene is a room
 DEFAULT_COUNT = 64
 HIDDEN_DEPTH = 1.0  # stands where depth is invalid (sky); finite, so that nothing turns into NaN
 
@@ -35,9 +37,14 @@ def split_seeds(split: str, n: int | None = None, start: int = 0) -> range:
     return range(first + start, first + start + count)
 
 
+def kind_of(kind: str, seed: int) -> str:
+    """The generator's kind of a seed: in `mixed` it varies with the seed, elsewhere it is the data set's own."""
+    return MIXTURE[seed % len(MIXTURE)] if kind == MIXED else kind
+
+
 def sample_id(kind: str, seed: int) -> str:
-    """The id of a scene, e.g. `rooms-11000003`."""
-    return f"{kind}-{seed:08d}"
+    """The id of a scene, e.g. `rooms-11000003`; scenes of `mixed` carry the kind that they are."""
+    return f"{kind_of(kind, seed)}-{seed:08d}"
 
 
 def parse_sample_id(sample: str) -> tuple[str, int]:

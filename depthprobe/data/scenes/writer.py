@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from depthprobe.checks import check_one_of
-from depthprobe.data.scenes.generate import GENERATORS, SCENES_VERSION, build_scene, warm_up
+from depthprobe.data.scenes.generate import KINDS, SCENES_VERSION, build_scene, warm_up
 from depthprobe.data.scenes.identity import sample_id, split_seeds
 from depthprobe.data.scenes.rendering import Rendering, render
 
@@ -44,7 +44,7 @@ def write_scenes(
 
     Args:
         out: the folder, created if need be.
-        kind: rooms, streets or shapes.
+        kind: rooms, streets, shapes or mixed.
         n: number of scenes.
         size: (height, width) in pixels.
         split: train, val or test.
@@ -59,7 +59,7 @@ def write_scenes(
     Raises:
         ValueError: if an option is unknown, or `out` holds scenes written with other options.
     """
-    check_one_of("kind", kind, GENERATORS)
+    check_one_of("kind", kind, KINDS)
     check_one_of("depth_format", depth_format, DEPTH_FORMATS)
     seeds, folder, (height, width) = split_seeds(split, n, start), Path(out), size
     settings: dict[str, Any] = {"source": "depthprobe scenes", "version": SCENES_VERSION, "kind": kind}
