@@ -182,7 +182,7 @@ def curves(source: Source, found: estimates.Sparse, name: str) -> tuple[Figure, 
 def compared(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> tuple[Figure, pd.DataFrame]:
     """Paired differences of the areas against truth and against the own answer, per selector, fill and data set."""
     parts = [
-        _ordered(areas, f.selectors).assign(dataset=name, against=against, panel=f"{name}: {against}")
+        _ordered(areas, f.selectors).assign(dataset=name, against=against, panel=f"{against}, {name}")
         for name, f in found.items()
         for against, areas in (("error against the truth", f.areas), ("change against the own answer", f.own_areas))
     ]

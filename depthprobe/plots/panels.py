@@ -14,6 +14,8 @@ from depthprobe.plots.curves import draw_curves
 from depthprobe.plots.theme import WIDTH, display_name, styles, theme
 from depthprobe.plots.words import Names
 
+_TITLE_ROW = 60  # characters of panel titles that fit side by side
+
 
 def small_multiples(
     frame: pd.DataFrame,
@@ -49,7 +51,7 @@ def small_multiples(
         for i, (ax, value) in enumerate(zip(grid.ravel(), values, strict=False)):
             last = i % columns == columns - 1 or i == len(values) - 1
             draw(frame[frame[panel] == value], ax, last)
-            ax.set_title(display_name(value, names))
+            ax.set_title(textwrap.fill(display_name(value, names), _TITLE_ROW // columns))
             below = i + columns < len(values)
             ax.set_xlabel("" if below else ax.get_xlabel())
             ax.tick_params(axis="x", labelbottom=not below)
