@@ -96,13 +96,11 @@ def test_a_bad_size_is_refused(size):
 
 
 def test_further_options_go_to_timm_as_python_values():
-    name = (
-        "timm:swin_tiny_patch4_window7_224?size=32x32&embed_dim=12&depths=(1,1,1,1)&num_heads=(1,1,2,2)&window_size=4"
-    )
-    model = load_model(name)
+    options = "size=32x32&embed_dim=12&depths=(1,1,1,1)&num_heads=(1,1,2,2)&window_size=4"
+    model = load_model(f"timm:swin_tiny_patch4_window7_224?{options}")
     stages = [model.net.get_submodule(layer) for layer in model.card.layers[:4]]
     assert [len(stage.blocks) for stage in stages] == [1, 1, 1, 1]
     assert sum(p.numel() for p in model.net.encoder.parameters()) < 500_000
     assert model(torch.rand(1, 3, 32, 32)).shape == (1, 1, 32, 32)
-    with pytest.raises(ValueError, match="Expected `resnet10t` .* unexpected keyword argument 'embed_dim'"):
+    with pytest.raises(ValueError, match=r"Expected `resnet10t` .* unexpected keyword argument 'embed_dim'"):
         load_model("timm:resnet10t?size=32x32&embed_dim=12")
