@@ -7,7 +7,7 @@ from scipy.special import gamma
 from stats_tables import make_table, sparse_table
 
 from depthprobe import stats
-from depthprobe.stats.resample import sign_flip_p
+from depthprobe.stats.flips import sign_flip_p
 
 
 def two(a, b, *, per_group=1, **facts):

@@ -1,29 +1,26 @@
 """Curves over a level (budget): bands, area under the curve, and the budget needed for a given error."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtr
-from scipy.stats import t as student
 
-from depthprobe.stats.pairs import both_sides, check_paired, pair, sides
+from depthprobe.stats.pairs import both_sides, check_paired, pair_up, sides
 from depthprobe.stats.quantities import curve_quantities, difference_quantities, positions
 from depthprobe.stats.resample import (
-    FEW_GROUPS,
     check_options,
     expanded_interval,
     expanded_tails,
     intervals,
+    joint_quantile,
     means,
     resample_means,
     row_quantiles,
     standard_errors,
 )
 from depthprobe.stats.summary import with_estimates
-from depthprobe.stats.units import Units, blocks, cell_codes, check_by, group_sums, per_sample
+from depthprobe.stats.units import Units, blocks, cell_codes, check_by, complete, group_sums, per_sample
 
 BUDGET_GROUPS = 6  # a budget or a ratio has no standard error to fall back on: below, it has no interval
 Quantities = Callable[[np.ndarray, np.ndarray, str], dict[str, np.ndarray]]
@@ -108,8 +105,8 @@ def curve_difference(
     positions(table[x], scale)
     named = sides(table, between, a, b)
     units, full = both_sides(table, between, [*by, x], [s for names in named for s in names])
-    paired = [pair(units, full, between, *names) for names in named]
-    check_paired(paired, between)
+    paired = list(pair_up(units, full, between, named))
+    check_paired(sum(len(p.cell) for p in paired), between)
     read = difference_quantities(scale)
     keys = [*by, "a", "b"]
     found = [_estimate(p, keys, x, scale, read, n_boot=n_boot, level=level, seed=seed) for p in paired]
@@ -159,7 +156,7 @@ def _estimate(
     """Points and summary of the curves in `units`: cells with equal `by` are one curve, in ascending `x`."""
     cells = units.cells
     item, _ = cell_codes(cells, by)
-    units = _whole_curves(units, item)
+    units = complete(units, item)
     found = np.full((7, len(cells)), np.nan)
     found[3:5] = 0
     rows: list[dict[str, Any]] = []
@@ -186,37 +183,14 @@ def _estimate(
     return points, summary.sort_values(by, kind="stable", ignore_index=True) if by else summary
 
 
-def _whole_curves(units: Units, item: np.ndarray) -> Units:
-    """The units with NaN at every level of a (curve, sample) that lacks one, so that all levels average one sample set.
-
-    Levels that no sample of the curve has are not asked for: they are NaN anyway and mix nothing.
-    """
-    known = np.isfinite(units.value.reshape(len(units.cell), -1)).all(1)
-    measured = np.bincount(units.cell[known], minlength=len(item)) > 0
-    levels = np.bincount(item[measured], minlength=item.max() + 1)
-    of_curve = item[units.cell]
-    _, one = np.unique(of_curve * (units.sample.max(initial=0) + 1) + units.sample, return_inverse=True)
-    whole = np.bincount(one, weights=known)[one] == levels[of_curve]
-    value = np.where(whole.reshape(-1, *[1] * (units.value.ndim - 1)), units.value, np.nan)
-    return replace(units, value=value)
-
-
 def _half_band(boot: np.ndarray, mean: np.ndarray, error: np.ndarray, groups: int, level: float) -> np.ndarray:
-    """Half-widths (L,) of the simultaneous band: the `level` quantile of max-|t| over the curve, times the error.
-
-    The quantile is carried from the normal to Student's t with G - 1 degrees of freedom, because the standard errors
-    are estimated from G groups. Below 8 groups the resamples do not hold that quantile, and Bonferroni's over the
-    levels stands in.
-    """
+    """Half-widths (L,) of the simultaneous band: the `level` quantile of max-|t| over the curve, times the error."""
     known = error > 0
     if not known.any():
         return error
-    if groups < FEW_GROUPS:
-        tail = (1 - level) / 2 / np.count_nonzero(known)
-        return np.asarray(student.ppf(1 - tail, max(groups - 1, 1)) * error)
     t = np.abs(boot[known] - mean[known, None]) / error[known, None] * np.sqrt(groups / (groups - 1))
     worst = np.where(np.isnan(t).any(0), np.nan, t.max(0))
-    return np.asarray(student.ppf(ndtr(row_quantiles(worst[None], level)[0]), groups - 1) * error)
+    return joint_quantile(worst, groups, level, int(known.sum())) * error
 
 
 def _summary(

@@ -1,7 +1,7 @@
 """Pairing two sides of a table over samples."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -50,8 +50,19 @@ def both_sides(table: pd.DataFrame, between: str, by: Sequence[str], named: Sequ
     return per_sample(table, [*by, between]), by
 
 
-def pair(units: Units, by: Sequence[str], between: str, a: Any, b: Any) -> Units:
-    """Units of the samples that both sides have: value (U, 3) = difference b - a, value of a, value of b.
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """The units of one side, sorted by `key` = cell of `by` x sample; `row` (C,) is its cell there, or -1."""
+
+    key: np.ndarray
+    group: np.ndarray
+    value: np.ndarray
+    row: np.ndarray
+    seen: np.ndarray
+
+
+def pair_up(units: Units, by: Sequence[str], between: str, named: Sequence[tuple[Any, Any]]) -> Iterator[Units]:
+    """For every pair (a, b), units of the samples both have: value (U, 3) = difference b - a, value of a, value of b.
 
     Convention: `cells` has the cells of `by` where either side was measured, with a, b, unpaired (samples that only one
     side has), undefined (NaN values of both sides).
@@ -59,39 +70,73 @@ def pair(units: Units, by: Sequence[str], between: str, a: Any, b: Any) -> Units
     Raises:
         ValueError: if a sample is in different groups on the two sides.
     """
-    of_by, keys = cell_codes(units.cells, by)
-    side = units.cells[between].to_numpy()
+    found, keys = _split(units, by, between), cell_codes(units.cells, by)[1]
     span = int(units.sample.max()) + 1
-    index = [np.flatnonzero((side == s)[units.cell]) for s in (a, b)]
-    key = [of_by[units.cell[i]] * span + units.sample[i] for i in index]
-    common, at_a, at_b = np.intersect1d(key[0], key[1], assume_unique=True, return_indices=True)
-    first, second = index[0][at_a], index[1][at_b]
-    if (units.group[first] != units.group[second]).any():
-        raise ValueError(f"Expected each `sample` in one `group`, but {a!r} and {b!r} disagree on the group.")
-    n_cells = len(keys)
-    seen = [np.bincount(k // span, minlength=n_cells) for k in key]
-    both = np.bincount(common // span, minlength=n_cells)
-    chosen = units.cells[(side == a) | (side == b)].assign(cell_of_by=of_by[(side == a) | (side == b)])
-    facts = chosen.groupby("cell_of_by").agg(
-        seeds=("seeds", "min"), undefined=("undefined", "sum"), unit=("unit", "first"), better=("better", "first")
-    )
-    cells = keys.assign(a=a, b=b, unpaired=seen[0] + seen[1] - 2 * both).join(facts, how="inner")
-    new = np.full(n_cells, -1)
-    new[cells.index] = np.arange(len(cells))
-    value = np.stack([units.value[second] - units.value[first], units.value[first], units.value[second]], axis=1)
+    facts = {c: units.cells[c].to_numpy() for c in ("seeds", "undefined", "unit", "better")}
+    for a, b in named:
+        yield _pair(units, keys.assign(a=a, b=b), facts, found[a], found[b], span)
+
+
+def _split(units: Units, by: Sequence[str], between: str) -> dict[Any, _Side]:
+    of_by, keys = cell_codes(units.cells, by)
+    side, names = pd.factorize(units.cells[between])
+    of_unit, span = side[units.cell], int(units.sample.max()) + 1
+    order = np.argsort(of_unit, kind="stable")
+    stop = np.searchsorted(of_unit[order], np.arange(len(names) + 1))
+    out = {}
+    for i, name in enumerate(names):
+        at, cells = order[stop[i] : stop[i + 1]], np.flatnonzero(side == i)
+        key, row = of_by[units.cell[at]] * span + units.sample[at], np.full(len(keys), -1)
+        row[of_by[cells]] = cells
+        seen = np.bincount(key // span, minlength=len(keys))
+        out[name] = _Side(key, units.group[at], units.value[at], row, seen)
+    return out
+
+
+def _pair(units: Units, keys: pd.DataFrame, facts: dict[str, np.ndarray], a: _Side, b: _Side, span: int) -> Units:
+    common, at_a, at_b = np.intersect1d(a.key, b.key, assume_unique=True, return_indices=True)
+    if (a.group[at_a] != b.group[at_b]).any():
+        names = keys["a"].iloc[0], keys["b"].iloc[0]
+        raise ValueError(f"Expected each `sample` in one `group`, but {names[0]!r} and {names[1]!r} disagree on it.")
+    both = np.bincount(common // span, minlength=len(keys))
+    held = np.flatnonzero((a.row >= 0) | (b.row >= 0))
+    rows = np.stack([a.row, b.row])[:, held]
+    rows = np.where(rows >= 0, rows, rows[::-1])  # where one side has no cell, the other speaks for both
+    cells = keys.iloc[held].assign(unpaired=(a.seen + b.seen - 2 * both)[held], seeds=facts["seeds"][rows].min(0))
+    alone = (a.row < 0)[held] | (b.row < 0)[held]
+    cells["undefined"] = np.where(alone, facts["undefined"][rows[0]], facts["undefined"][rows].sum(0))
+    for column in ("unit", "better"):
+        cells[column] = facts[column][rows[0]]
+    new = np.full(len(keys), -1)
+    new[held] = np.arange(len(held))
+    first, second = a.value[at_a], b.value[at_b]
     return replace(
         units, cells=cells.reset_index(drop=True), cell=new[common // span], sample=common % span,
-        group=units.group[first], value=value,
+        group=a.group[at_a], value=np.stack([second - first, first, second], axis=1),
     )  # fmt: skip
 
 
-def check_paired(pairs: Sequence[Units], between: str) -> None:
+def stack(many: Sequence[Units]) -> Units:
+    """Several units as one, their cells numbered on."""
+    if len(many) == 1:
+        return many[0]
+    start = np.cumsum([0, *(len(u.cells) for u in many)])
+    return Units(
+        cells=pd.concat([u.cells for u in many], ignore_index=True),
+        cell=np.concatenate([u.cell + s for u, s in zip(many, start, strict=False)]),
+        sample=np.concatenate([u.sample for u in many]),
+        group=np.concatenate([u.group for u in many]),
+        value=np.concatenate([u.value for u in many]),
+    )
+
+
+def check_paired(shared: int, between: str) -> None:
     """Refuse a comparison in which no sample at all is shared.
 
     Raises:
         ValueError: saying that the sides were measured on different samples.
     """
-    if not any(len(p.cell) for p in pairs):
+    if not shared:
         raise ValueError(
             f"Expected samples that both sides of `{between}` share, but got none in any cell; run them on the same "
             "data set, split and n."

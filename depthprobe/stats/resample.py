@@ -1,4 +1,4 @@
-"""Resampling whole groups by weights: bootstrap means as matrix products, their intervals, and sign flips."""
+"""Resampling whole groups by weights: bootstrap means as matrix products, their intervals and standard errors."""
 
 import warnings
 from collections.abc import Iterator
@@ -12,7 +12,6 @@ from depthprobe.checks import check_one_of, check_range
 METHODS = ("expanded", "percentile", "bca")
 _CHUNK = 4_000_000  # weights drawn at once
 FEW_GROUPS = 8  # below, quantiles of the bootstrap under-cover however far they are widened: Student's t instead
-EXACT_GROUPS = 12  # up to here all 2^G sign flips are enumerated
 
 
 def check_options(n_boot: int, level: float, method: str = "expanded") -> None:
@@ -40,10 +39,31 @@ def group_weights(groups: int, n_boot: int, seed: int) -> Iterator[tuple[slice, 
         yield slice(start, start + rows), weight.astype(float)
 
 
-def resample_means(total: np.ndarray, count: np.ndarray, *, n_boot: int, seed: int) -> np.ndarray:
+def nested_weights(inside: np.ndarray, n_boot: int, seed: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield weights (b, N) of samples that lie in the groups `inside` (N,): groups are drawn, then samples in each.
+
+    Convention: the groups are those of `group_weights`; every time a group of k samples is drawn, k of its samples are
+    drawn with replacement. The draws inside a group depend on (its number, its size, `seed`) only.
+    """
+    members = [np.flatnonzero(inside == g) for g in range(int(inside.max(initial=-1)) + 1)]
+    rngs = [np.random.default_rng([seed, 2, g]) for g in range(len(members))]
+    step = max(1, _CHUNK // len(inside))
+    for part, drawn in group_weights(len(members), n_boot, seed):
+        for start in range(0, len(drawn), step):
+            times = drawn[start : start + step].astype(np.int64)
+            weight = np.empty((len(times), len(inside)))
+            for g, (rng, at) in enumerate(zip(rngs, members, strict=True)):
+                weight[:, at] = rng.multinomial(times[:, g] * len(at), np.full(len(at), 1 / len(at)))
+            yield slice(part.start + start, part.start + start + len(times)), weight
+
+
+def resample_means(
+    total: np.ndarray, count: np.ndarray, inside: np.ndarray | None = None, *, n_boot: int, seed: int
+) -> np.ndarray:
     """Bootstrap means (K*C, n_boot) of sums `total` (G, K*C) over `count` (G, C) samples, whole groups drawn.
 
-    A resample without any defined sample of a cell gives NaN there.
+    With `inside` (N,) the rows of `total` and `count` are single samples, which are drawn inside the groups drawn. A
+    resample without any defined sample of a cell gives NaN there.
     """
     out = np.full((total.shape[1], n_boot), np.nan)
     if not len(total):
@@ -52,8 +72,9 @@ def resample_means(total: np.ndarray, count: np.ndarray, *, n_boot: int, seed: i
         count, repeat = count[:, :1], 1
     else:
         repeat = total.shape[1] // count.shape[1]
+    draws = group_weights(len(total), n_boot, seed) if inside is None else nested_weights(inside, n_boot, seed)
     with np.errstate(invalid="ignore", divide="ignore"):
-        for part, weight in group_weights(len(total), n_boot, seed):
+        for part, weight in draws:
             out[:, part] = (total.T @ weight.T) / np.tile(count.T @ weight.T, (repeat, 1))
     return out
 
@@ -116,6 +137,8 @@ def expanded_interval(
     """
     few = groups < FEW_GROUPS
     low, high = (row_quantiles(boot, q) for q in expanded_tails(groups, level))
+    if not few.any():
+        return low, high
     half = standard_errors(boot, groups) * student.ppf((1 + level) / 2, np.maximum(groups - 1, 1))
     return np.where(few, estimate - half, low), np.where(few, estimate + half, high)
 
@@ -155,28 +178,26 @@ def standard_errors(boot: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return np.where(groups >= 2, spread * np.sqrt(g / (g - 1)), np.nan)
 
 
-def _sign_flips(groups: int, n_flip: int, seed: int) -> Iterator[np.ndarray]:
-    if groups <= EXACT_GROUPS:
-        yield 1.0 - 2.0 * ((np.arange(2**groups)[:, None] >> np.arange(groups)) & 1)
-        return
-    rng = np.random.default_rng([seed, 1])
-    step = max(1, _CHUNK // groups)
-    for start in range(0, n_flip, step):
-        yield 1.0 - 2.0 * rng.integers(0, 2, (min(step, n_flip - start), groups), dtype=np.int8)
+def clustered_errors(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Standard errors (C,) of the means of sums `total` (G, C) over `count` (G, C) samples, groups independent.
 
-
-def sign_flip_p(total: np.ndarray, count: np.ndarray, *, n_flip: int, seed: int) -> np.ndarray:
-    """Two-sided p (C,) of "no difference" when the differences of whole groups change sign together.
-
-    Convention: `total` (G, C) holds the summed differences of each group; the statistic is |sum over groups|. Up to 12
-    groups all sign patterns are enumerated; beyond, `n_flip` random ones with the +1 correction (Phipson & Smyth 2010).
+    The linearised error of a ratio of two sums, times sqrt(G / (G - 1)): for equal groups the standard deviation of
+    their means over sqrt(G), and what `standard_errors` of many resamples comes to. NaN with fewer than two groups.
     """
-    observed = np.abs(total.sum(0))
-    slack = observed * (1 - 1e-9)  # equal sums in another order differ by rounding
-    hits, tried = np.zeros(total.shape[1]), 0
-    for sign in _sign_flips(len(total), n_flip, seed):
-        hits += (np.abs(sign @ total) >= slack).sum(0)
-        tried += len(sign)
-    exact = len(total) <= EXACT_GROUPS
-    p = hits / tried if exact else (hits + 1) / (tried + 1)
-    return np.where(count.sum(0) > 0, p, np.nan)
+    groups = np.count_nonzero(count, axis=0)
+    residual = total - means(total, count) * count
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error = np.sqrt(groups / (groups - 1) * (residual**2).sum(0)) / count.sum(0)
+    return np.where(groups >= 2, error, np.nan)
+
+
+def joint_quantile(worst: np.ndarray, groups: int, level: float, size: int) -> float:
+    """The `level` quantile of max |t| over `size` quantities, from its resamples `worst` (n_boot,).
+
+    Convention: the quantile is carried from the normal to Student's t with G - 1 degrees of freedom, because the
+    standard errors are estimated from G groups. Below 8 groups the resamples do not hold it, and Bonferroni's over the
+    quantities stands in.
+    """
+    if groups < FEW_GROUPS:
+        return float(student.ppf(1 - (1 - level) / 2 / size, max(groups - 1, 1)))
+    return float(student.ppf(ndtr(row_quantiles(worst[None], level)[0]), groups - 1))

@@ -5,7 +5,7 @@ vary; anything else that varies is refused, because a mean over it would look li
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -128,38 +128,77 @@ def _check_units(table: pd.DataFrame, new: np.ndarray, group: np.ndarray, seed: 
         raise ValueError(f"Expected each `sample` to lie in one `group`, but got several for {row['sample']!r}.")
 
 
-def blocks(units: Units, item: np.ndarray | None = None, *, width: int = 1) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _columns(units: Units) -> np.ndarray:
+    """The values as (U, K)."""
+    return units.value if units.value.ndim == 2 else units.value[:, None]
+
+
+def complete(units: Units, item: np.ndarray) -> Units:
+    """The units with NaN in every cell of an (`item`, sample) that lacks one, so that all its cells average one set.
+
+    Convention: `item` (C,) numbers what is looked at together: the levels of a curve, the models of a ranking. Cells
+    that no sample of the item has are not asked for: they are NaN anyway and mix nothing.
+    """
+    known = np.isfinite(_columns(units)).all(1)
+    measured = np.bincount(units.cell[known], minlength=len(item)) > 0
+    cells = np.bincount(item[measured], minlength=item.max() + 1)
+    of_item = item[units.cell]
+    _, one = np.unique(of_item * (units.sample.max(initial=0) + 1) + units.sample, return_inverse=True)
+    whole = np.bincount(one, weights=known)[one] == cells[of_item]
+    value = np.where(whole.reshape(-1, *[1] * (units.value.ndim - 1)), units.value, np.nan)
+    return replace(units, value=value)
+
+
+def blocks(
+    units: Units, item: np.ndarray | None = None, *, width: int = 1, nested: bool = False
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (cells, groups) blocks that are resampled together.
 
     Cells of one `item` (C,) (e.g. all budgets of one curve; default: each cell alone) stay in one block. A block holds
-    only items measured on the same set of groups, so that an item is resampled from its own groups and from no others,
-    and at most MAX_ENTRIES / `width` cells (always one item at least).
+    only items measured on the same set of groups (`nested`: of samples), so that an item is resampled from its own
+    groups and from no others, and at most MAX_ENTRIES / `width` cells (always one item at least).
     """
     item = np.arange(len(units.cells)) if item is None else item
-    by_item = item[units.cell]
-    order = np.lexsort((units.group, by_item))
+    by_item, drawn = item[units.cell], units.sample if nested else units.group
+    order = np.lexsort((drawn, by_item))
     stop = np.searchsorted(by_item[order], np.arange(item.max() + 2))
     strata: dict[bytes, list[int]] = {}
     for i in range(item.max() + 1):
-        universe = np.unique(units.group[order[stop[i] : stop[i + 1]]])
+        universe = np.unique(drawn[order[stop[i] : stop[i + 1]]])
         strata.setdefault(universe.astype(np.int64).tobytes(), []).append(i)
     most = max(1, MAX_ENTRIES // width)
-    for key, items in strata.items():
+    for items in strata.values():
         size = np.cumsum(np.bincount(item, minlength=item.max() + 1)[items])
         for part in np.split(np.array(items), np.flatnonzero(np.diff(size // most)) + 1):
-            yield np.flatnonzero(np.isin(item, part)), np.frombuffer(key, np.int64)
+            mine = order[stop[part[0]] : stop[part[0] + 1]]
+            yield np.flatnonzero(np.isin(item, part)), np.unique(units.group[mine])
 
 
-def group_sums(units: Units, cells: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def group_sums(
+    units: Units, cells: np.ndarray, rows: np.ndarray, of: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Sums (G, C[*K]) of the defined sample values by group and cell, and how many (G, C) were summed.
 
-    With K values per unit the sums of value k stand in columns k*C .. (k+1)*C.
+    Convention: `rows` (G,) are the group codes, sorted; with `of` (U,), e.g. `units.sample`, codes of that. With K
+    values per unit the sums of value k stand in columns k*C .. (k+1)*C.
     """
+    of = units.group if of is None else of
     local = np.full(len(units.cells), -1)
     local[cells] = np.arange(len(cells))
-    value = units.value.reshape(len(units.cell), -1)
+    value = _columns(units)
     keep = (local[units.cell] >= 0) & np.isfinite(value).all(1)
-    flat = np.searchsorted(groups, units.group[keep]) * len(cells) + local[units.cell[keep]]
-    shape, size = (len(groups), len(cells)), len(groups) * len(cells)
+    flat = np.searchsorted(rows, of[keep]) * len(cells) + local[units.cell[keep]]
+    shape, size = (len(rows), len(cells)), len(rows) * len(cells)
     total = [np.bincount(flat, weights=v, minlength=size).reshape(shape) for v in value[keep].T]
     return np.hstack(total), np.bincount(flat, minlength=size).reshape(shape).astype(float)
+
+
+def nested_sums(units: Units, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sums (N, C[*K]) and counts (N, C) with single samples as rows, and the group number (N,) of each.
+
+    Groups are numbered in sorted order, as the rows of `group_sums` are.
+    """
+    mine = np.flatnonzero(np.isin(units.cell, cells))
+    samples, first = np.unique(units.sample[mine], return_index=True)
+    inside = np.unique(units.group[mine[first]], return_inverse=True)[1]
+    return *group_sums(units, cells, samples, units.sample), inside
