@@ -68,22 +68,27 @@ def box_mean(x: Tensor, width: int) -> Tensor:
     return _separable(x, 0.0, width)
 
 
-def distance_to(mask: Tensor) -> Tensor:
+def distance_to(mask: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Euclidean distance (B,1,H,W), in pixels, from each pixel to the nearest true pixel of a bool mask (B,1,H,W).
 
-    Convention: float32; where a mask is empty the distance is infinite.
+    Convention: where a mask is empty the distance is infinite. scipy's exact transform, image by image on the CPU.
     """
-    out = torch.full(mask.shape, float("inf"), dtype=torch.float32)
+    out = torch.full(mask.shape, float("inf"), dtype=dtype)
     for i, one in enumerate(mask[:, 0].cpu().numpy()):
         if one.any():
-            out[i, 0] = torch.from_numpy(ndimage.distance_transform_edt(~one)).float()
+            out[i, 0] = torch.from_numpy(ndimage.distance_transform_edt(~one))
     return out.to(mask.device)
 
 
 def dilate(mask: Tensor, radius: int) -> Tensor:
     """A bool mask (B,1,H,W) grown by `radius` pixels in a square neighbourhood."""
-    size = 2 * radius + 1
-    return F.max_pool2d(mask.float(), size, stride=1, padding=radius) > 0
+    out = mask
+    for dim in (-2, -1):
+        before, out, n = out, out.clone(), out.shape[dim]
+        for step in range(1, min(radius, n - 1) + 1):
+            out.narrow(dim, 0, n - step).logical_or_(before.narrow(dim, step, n - step))
+            out.narrow(dim, step, n - step).logical_or_(before.narrow(dim, 0, n - step))
+    return out
 
 
 def depth_step(depth: Tensor, valid: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Pixel boxes, resizing and subsampling of maps."""
+"""Pixel boxes, resizing and subsampling of maps, viewing rays."""
 
 import functools
 import math
@@ -69,3 +69,11 @@ def nearest_valid(valid: Tensor, size: tuple[int, int] = (64, 64)) -> tuple[Tens
     best = torch.full((b, rows * cols), h * w, device=valid.device, dtype=torch.long)
     best.scatter_reduce_(1, cell.expand(b, -1), ranked, "amin")
     return order[best.clamp(max=h * w - 1)], best < h * w
+
+
+def rays(intrinsics: Tensor, height: int, width: int) -> Tensor:
+    """Viewing rays (B,3,H,W) with forward component 1 (camera: x right, y down, z forward) of each pixel's centre."""
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    pixel = torch.stack([x, y, torch.ones_like(x)]).to(intrinsics).view(3, -1)
+    out: Tensor = torch.linalg.inv(intrinsics) @ pixel
+    return out.view(-1, 3, height, width)

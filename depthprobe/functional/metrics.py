@@ -12,7 +12,15 @@ import math
 import torch
 from torch import Tensor
 
-from depthprobe.functional import quantities, silog  # noqa: F401  (they register into METRICS)
+from depthprobe.functional import (  # noqa: F401  (they register into METRICS)
+    boundaries,
+    boundaries_canny,
+    boundaries_matte,
+    continuity,
+    planes,
+    quantities,
+    silog,
+)
 from depthprobe.functional.terms import INVARIANCES, METRICS, Terms, Truth, all_metrics, measure, per_pixel
 
 __all__ = ["INVARIANCES", "METRICS", "Terms", "Truth", "all_metrics", "measure", "per_pixel"]

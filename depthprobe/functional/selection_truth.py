@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from depthprobe.functional.filters import depth_step, distance_to
+from depthprobe.functional.geometry import rays
 from depthprobe.functional.selection_core import SELECTORS, SelectorInput
 from depthprobe.functional.selection_image import edges_then_distance
 
@@ -44,14 +45,6 @@ def object_interiors(view: SelectorInput) -> Tensor:
         core = far / np.maximum(largest, 1.0)[inverse.reshape(ids.shape)]
         out[i, 0] = torch.from_numpy(core).to(out)
     return out
-
-
-def rays(intrinsics: Tensor, height: int, width: int) -> Tensor:
-    """Viewing rays (B,3,H,W) with forward component 1 (camera: x right, y down, z forward) of each pixel's centre."""
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    pixel = torch.stack([x, y, torch.ones_like(x)]).to(intrinsics).view(3, -1)
-    out: Tensor = torch.linalg.inv(intrinsics) @ pixel
-    return out.view(-1, 3, height, width)
 
 
 def surface_normals(depth: Tensor, intrinsics: Tensor) -> Tensor:

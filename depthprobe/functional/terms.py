@@ -2,12 +2,12 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from depthprobe.checks import check_shapes
+from depthprobe.checks import check_one_of, check_shapes
 from depthprobe.registry import Registry
 
 METRICS = Registry("metric")
@@ -19,17 +19,38 @@ INVARIANCES: dict[str, str] = {
     "inverse": "pred, depth -> 1/pred, 1/depth (judged in disparity or in depth)",
 }
 
-Metric = Callable[[Tensor, Tensor, Tensor], Tensor]
+KNOWN: dict[str, str] = {"planes": "t 1 h w", "intrinsics": "t 3 3", "edges": "t 1 h w"}
+"""What a truth may know besides depth: plane ids (-1: on no plane), camera, annotated depth edges (bool)."""
+
+Metric = Callable[..., Tensor]
+T = TypeVar("T")
 
 
-class Truth:
+class Deriving:
+    """Something from which other things are derived once, on first use, and then shared by all who need them."""
+
+    def derive(self, make: Callable[[Any], T]) -> T:
+        """`make(self)`; the same object whenever it is asked for again."""
+        derived: dict[Any, Any] = self.__dict__.setdefault("_derived", {})
+        if make not in derived:
+            derived[make] = make(self)
+        found: T = derived[make]
+        return found
+
+
+class Truth(Deriving):
     """Ground truth made ready once, to judge many predictions.
 
-    Convention: depth (T,1,H,W), metres, > 0 where valid; valid bool (T,1,H,W). Invalid pixels are set to 1, here and
-    in the prediction, so that every error is exactly 0 there and no pass over the pixels needs the mask again.
+    Convention: depth (T,1,H,W), metres, > 0 where valid; valid bool (T,1,H,W); `known`: other facts, see KNOWN.
+    Invalid pixels are set to 1, here and in the prediction, so that every error is exactly 0 there and no pass over
+    the pixels needs the mask again.
     """
 
-    def __init__(self, depth: Tensor, valid: Tensor) -> None:
+    def __init__(self, depth: Tensor, valid: Tensor, **known: Tensor) -> None:
+        for name in known:
+            check_one_of("known", name, KNOWN)
+        check_shapes(depth=(depth, "t 1 h w"), **{name: (x, KNOWN[name]) for name, x in known.items()})
+        self.known = known
         self.valid = valid[:, 0]
         self.dense = bool(self.valid.all())
         self.depth = depth[:, 0] if self.dense else torch.where(self.valid, depth[:, 0], 1.0)
@@ -48,6 +69,19 @@ class Truth:
     def __len__(self) -> int:
         return len(self.depth)
 
+    def need(self, name: str) -> Tensor:
+        """A known fact.
+
+        Raises:
+            ValueError: if the truth came without it.
+        """
+        if name not in self.known:
+            raise ValueError(
+                f"Expected the truth to come with `{name}`, but got {['depth', 'valid', *sorted(self.known)]}; "
+                f"give {name}=... or leave out the metrics that need it."
+            )
+        return self.known[name]
+
     @staticmethod
     def take(x: Tensor, index: Sequence[int] | None) -> Tensor:
         """The entries of `x` at `index`; one entry shared by all is returned once, to broadcast, not copied."""
@@ -58,7 +92,7 @@ class Truth:
         return x[torch.as_tensor(index, device=x.device)]
 
 
-class Terms:
+class Terms(Deriving):
     """One batch of predictions against a truth: the intermediates of all metrics, each computed when first asked for.
 
     Convention: pred (B,1,H,W); `index` says which image of the truth each prediction belongs to (None: one to one).
@@ -70,27 +104,36 @@ class Terms:
         self, pred: Tensor, truth: Truth, index: Sequence[int] | None = None, failed_as: float | None = None
     ) -> None:
         self.raw = pred[:, 0] if pred.dtype in (torch.float32, torch.float64) else pred[:, 0].float()
-        self._truth, self._failed_as = truth, failed_as
+        self.truth, self._failed_as = truth, failed_as
         self._index = index
 
-    def _take(self, x: Tensor) -> Tensor:
-        return self._truth.take(x, self._index)
+    @property
+    def index(self) -> Sequence[int]:
+        """Which image of the truth each prediction belongs to."""
+        return range(len(self.raw)) if self._index is None else self._index
+
+    def take(self, x: Tensor) -> Tensor:
+        """Of something with one entry per image of the truth, the entries that belong to the predictions."""
+        return self.truth.take(x, self._index)
+
+    def __len__(self) -> int:
+        return len(self.raw)
 
     @functools.cached_property
     def count(self) -> Tensor:
         """Number of valid pixels n, float64."""
-        return self._take(self._truth.count)
+        return self.take(self.truth.count)
 
     @functools.cached_property
     def depth(self) -> Tensor:
         """Truth g (B or 1,H,W); 1 where invalid."""
-        return self._take(self._truth.depth)
+        return self.take(self.truth.depth)
 
     @functools.cached_property
     def pred(self) -> Tensor:
         """Prediction z (B,H,W); 1 where invalid."""
         z = self.raw if self._failed_as is None else self.raw.nan_to_num(self._failed_as)
-        return z if self._truth.dense else torch.where(self._take(self._truth.valid), z, 1.0)
+        return z if self.truth.dense else torch.where(self.take(self.truth.valid), z, 1.0)
 
     @functools.cached_property
     def difference(self) -> Tensor:
@@ -108,9 +151,14 @@ class Terms:
         return 1 / self.pred - 1 / self.depth
 
     @functools.cached_property
+    def log_pred(self) -> Tensor:
+        """Ln z; 0 where invalid."""
+        return self.pred.log()
+
+    @functools.cached_property
     def log_ratio(self) -> Tensor:
         """The log ratio d = ln z - ln g."""
-        return self.pred.log() - self._take(self._truth.log)
+        return self.log_pred - self.take(self.truth.log)
 
     @functools.cached_property
     def log_mean(self) -> Tensor:
@@ -121,8 +169,8 @@ class Terms:
     def log_variance(self) -> Tensor:
         """Mean (d - mean d)² (B,), float64, in two passes: mean d² - (mean d)² cancels in float32."""
         centred = self.log_ratio - self.log_mean.to(self.log_ratio.dtype)[:, None, None]
-        if not self._truth.dense:
-            centred = centred * self._take(self._truth.weight)
+        if not self.truth.dense:
+            centred = centred * self.take(self.truth.weight)
         return self.mean(centred.square())
 
     def mean(self, x: Tensor) -> Tensor:
@@ -141,46 +189,50 @@ class Terms:
 
     def median(self, x: Tensor) -> Tensor:
         """Median over the valid pixels (the lower of two, as torch); NaN where there is none or one of them is NaN."""
-        marked = x.masked_fill(~self._take(self._truth.valid), torch.nan).flatten(1)
+        marked = x.masked_fill(~self.take(self.truth.valid), torch.nan).flatten(1)
         return marked.nanmedian(1).values.where(~self.mean(x).isnan(), torch.nan)
 
     @property
     def failed(self) -> Tensor:
         """Valid pixels without a prediction (NaN), bool (B,H,W)."""
-        return self.raw.isnan() & self._take(self._truth.valid)
+        return self.raw.isnan() & self.take(self.truth.valid)
 
 
 def per_pixel(name: str, **facts: Any) -> Callable[[Callable[[Terms], Tensor]], Metric]:
     """Register a metric written on `Terms` and return it as a function (pred, depth, valid) -> (B,).
 
     Facts: unit; better; perfect = its value for a perfect prediction; source; invariant = names in INVARIANCES;
-    differentiable; inputs; terms = the function on `Terms`, by which `all_metrics` shares intermediates.
+    differentiable; inputs = its arguments, those after `valid` by keyword (KNOWN); scope = "pixel", or "structure" for
+    what neighbouring pixels say together; terms = the function on `Terms`, by which `all_metrics` shares intermediates.
     """
-    facts = {"inputs": "pred depth valid", "invariant": (), "differentiable": True, **facts}
+    facts = {"inputs": "pred depth valid", "invariant": (), "differentiable": True, "scope": "pixel", **facts}
     facts.setdefault("perfect", 0.0 if facts["better"] == "lower" else 1.0)
 
     def add(on_terms: Callable[[Terms], Tensor]) -> Metric:
-        def metric(pred: Tensor, depth: Tensor, valid: Tensor) -> Tensor:
-            return all_metrics(pred, depth, valid, [name])[name]
+        def metric(pred: Tensor, depth: Tensor, valid: Tensor, **known: Tensor) -> Tensor:
+            return all_metrics(pred, depth, valid, [name], **known)[name]
 
-        metric.__name__ = metric.__qualname__ = on_terms.__name__
-        metric.__module__, metric.__doc__ = on_terms.__module__, on_terms.__doc__
+        written: Any = getattr(on_terms, "func", on_terms)  # several metrics of one formula are partials of it
+        metric.__name__ = metric.__qualname__ = name
+        metric.__module__, metric.__doc__ = written.__module__, written.__doc__
         return METRICS.register(name, terms=on_terms, **facts)(metric)
 
     return add
 
 
-def all_metrics(pred: Tensor, depth: Tensor, valid: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+def all_metrics(pred: Tensor, depth: Tensor, valid: Tensor, names: Sequence[str], **known: Tensor) -> dict[str, Tensor]:
     """Several metrics at once, intermediates shared; the same numbers as one at a time.
 
-    Convention: pred, depth (B,1,H,W) in metres, valid bool (B,1,H,W); each value is (B,), in the precision of `pred`.
-    Pixels outside `valid` have no effect, whatever they hold; an empty mask gives NaN.
+    Convention: pred, depth (B,1,H,W) in metres, valid bool (B,1,H,W); `known` as KNOWN says, for metrics that need it
+    (planes=..., intrinsics=...); each value is (B,), in the precision of `pred`. Pixels outside `valid` have no
+    effect, whatever they hold; an empty mask gives NaN.
 
     Raises:
-        ValueError: on unequal shapes, or on a name that is not a metric of (pred, depth, valid).
+        ValueError: on unequal shapes, on a name that is not a metric of (pred, depth, valid), or where a metric needs
+            something that is not given.
     """
     check_shapes(pred=(pred, "b 1 h w"), depth=(depth, "b 1 h w"), valid=(valid, "b 1 h w"))
-    return measure(Terms(pred, Truth(depth, valid)), names)
+    return measure(Terms(pred, Truth(depth, valid, **known)), names)
 
 
 def measure(terms: Terms, names: Sequence[str]) -> dict[str, Tensor]:

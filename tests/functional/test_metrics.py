@@ -10,7 +10,7 @@ import torch
 from depthprobe.functional import metrics
 from depthprobe.functional.metrics import METRICS, all_metrics
 
-NAMES = [n for n in METRICS.names() if METRICS.facts(n)["inputs"] == "pred depth valid"]
+NAMES = [n for n in METRICS.names() if METRICS.facts(n).get("scope") == "pixel" and n != "failed"]
 
 
 def mean(values):

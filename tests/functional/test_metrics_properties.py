@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from depthprobe.functional.metrics import INVARIANCES, METRICS, Terms, Truth, all_metrics, measure
 from depthprobe.schema import BETTER
 
-NAMES = [n for n in METRICS.names() if METRICS.facts(n)["inputs"] == "pred depth valid"]
+NAMES = [n for n in METRICS.names() if METRICS.facts(n).get("scope") == "pixel" and n != "failed"]
 TRANSFORMS = {
     "scale": lambda z, g: (1.7 * z, g),
     "units": lambda z, g: (0.4 * z, 0.4 * g),
