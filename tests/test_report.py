@@ -69,7 +69,7 @@ def small(**options):
 
 
 def frame(data, name, **where):
-    found = pd.DataFrame(data["frames"][name])
+    found = pd.DataFrame(data["frames"][name]).replace({None: np.nan})
     for column, value in where.items():
         found = found[found[column] == value]
     return found
