@@ -17,7 +17,7 @@ from depthprobe.data import Dataset, load_dataset
 from depthprobe.functional.protocol import evaluate, get_protocol
 from depthprobe.models import DepthModel, load_model
 from depthprobe.models.zoo import WEIGHTS
-from depthprobe.train import Recipe, save_weights
+from depthprobe.train import Recipe, read_recipe, save_weights
 
 TEST = {"split": "test", "n": 500}
 PRIOR_SAMPLES = 1000
@@ -37,7 +37,7 @@ def publish(folder: str | Path, name: str, *, weights: Path = WEIGHTS) -> dict[s
         raise FileNotFoundError(
             f"Expected {folder}/final.safetensors of a finished training, but found none; resume it."
         )
-    recipe = Recipe(**json.loads((folder / "recipe.json").read_text()))
+    recipe = read_recipe(folder)
     model = load_model(recipe.model)
     model.net.load_state_dict(load_file(folder / "final.safetensors"))
     weights.mkdir(parents=True, exist_ok=True)

@@ -90,6 +90,7 @@ class Listed(enum.StrEnum):
     protocols = "protocols"
     selectors = "selectors"
     fills = "fills"
+    recipes = "recipes"
 
 
 def list_names(what: Annotated[Listed, typer.Argument(help="The registry to list.", show_default=False)]) -> None:

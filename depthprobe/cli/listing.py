@@ -25,9 +25,11 @@ def registries(what: str) -> list[Registry]:
     from depthprobe.functional.selection import SELECTORS
     from depthprobe.models import MODELS, SCHEMES
     from depthprobe.probes import PROBES
+    from depthprobe.train import RECIPES
 
     known = {"models": [MODELS, SCHEMES], "datasets": [DATASETS], "probes": [PROBES], "metrics": [METRICS],
-             "protocols": [PROTOCOLS], "selectors": [SELECTORS], "fills": [FILLS]}  # fmt: skip
+             "protocols": [PROTOCOLS], "selectors": [SELECTORS], "fills": [FILLS],
+             "recipes": [RECIPES]}  # fmt: skip
     return known[what]
 
 

@@ -10,23 +10,31 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
-from depthprobe.data.dataset import Dataset, load_dataset
+from depthprobe.data.batch import Batch
+from depthprobe.data.dataset import Dataset, SampleError, load_dataset
+
+MADE, UNREADABLE = 1, -1
+Progress = Callable[[int, int], None]
 
 
 class ArrayCache:
     """Image and depth of every sample of a data set as arrays on disk.
 
     Convention: `rgb.npy` uint8 (N,H,W,3); `depth.npy` float32 (N,H,W) in metres, inf where invalid; `done.npy` int8
-    (N,) is > 0 for finished samples. All samples must have one size.
+    (N,) is 1 for finished samples, -1 for those that could not be read (with `on_error="skip"`). `size` (h, w) is what
+    samples are resized to: images by antialiased bilinear interpolation, as an adapter does, depth and validity by the
+    nearest pixel. Without it all samples must have one size.
     """
 
-    def __init__(self, dataset: Dataset, folder: str | Path, *, key: str | None = None) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: Dataset, folder: str | Path, *, size: Sequence[int] = (), key: str = "") -> None:
+        self.dataset, self.size = dataset, tuple(size)
         key = key or hashlib.sha256(json.dumps(dataset.facts, sort_keys=True, default=str).encode()).hexdigest()[:12]
-        self.folder = Path(folder) / f"{dataset.name}-{key}"
+        self.folder = Path(folder) / "-".join([dataset.name, key, *(["x".join(map(str, size))] if size else [])])
         self.folder.mkdir(parents=True, exist_ok=True)
-        height, width = dataset.read(0).image.shape[-2:]
+        height, width = self.size or _first_size(dataset)
         count = len(dataset)
         self.rgb = self._open("rgb", (count, height, width, 3), np.uint8)
         self.depth = self._open("depth", (count, height, width), np.float32)
@@ -49,22 +57,64 @@ class ArrayCache:
         """Numbers of the samples that are not there yet."""
         return np.flatnonzero(self.done == 0).tolist()
 
-    def fill(self, *, share: tuple[int, int] = (0, 1)) -> None:
-        """Make what is missing; `share` = (k, n): every n-th sample from the k-th, for n processes on one cache."""
-        for i in self.missing():
-            if i % share[1] == share[0]:
-                one = self.dataset.read(i)
-                self.rgb[i] = (one.image[0] * 255).round().byte().permute(1, 2, 0).numpy()
-                self.depth[i] = torch.where(one.valid, one.depth, torch.inf)[0, 0].numpy()
-                self.done[i] = 1
+    def usable(self) -> list[int]:
+        """Numbers of the samples that are there."""
+        return np.flatnonzero(self.done == MADE).tolist()
 
-    def batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Image (B,3,H,W) in [0,1], depth (B,1,H,W) and valid of the samples at `indices`."""
+    def fill(self, *, share: tuple[int, int] = (0, 1), progress: Progress | None = None) -> None:
+        """Make what is missing; `share` = (k, n): every n-th sample from the k-th, for n processes on one cache.
+
+        Raises:
+            ValueError: if a sample has another size than the first and no `size` is given.
+            SampleError: if a sample cannot be read and the data set's `on_error` is "raise".
+        """
+        mine = [i for i in self.missing() if i % share[1] == share[0]]
+        for count, i in enumerate(mine):
+            if progress is not None and count % 8 == 0:
+                progress(len(self) - len(mine) + count, len(self))
+            try:
+                self._keep(i, self.dataset.read(i))
+                self.done[i] = MADE
+            except SampleError:
+                if self.dataset.on_error == "raise":
+                    raise
+                self.done[i] = UNREADABLE
+
+    def _keep(self, i: int, one: Batch) -> None:
+        image, depth = one.image, torch.where(one.valid, one.depth, torch.inf)
+        if self.size and tuple(image.shape[-2:]) != self.size:
+            image = F.interpolate(image, self.size, mode="bilinear", align_corners=False, antialias=True).clamp(0, 1)
+            depth = F.interpolate(depth, self.size, mode="nearest-exact")
+        if tuple(image.shape[-2:]) != self.rgb.shape[1:3]:
+            raise ValueError(
+                f"Expected all images of `{self.dataset.name}` to have one size {self.rgb.shape[1:3]}, but "
+                f"{one.sample[0]} has {tuple(image.shape[-2:])}; give a size to which all are resized."
+            )
+        self.rgb[i] = (image[0] * 255).round().byte().permute(1, 2, 0).numpy()
+        self.depth[i] = depth[0, 0].numpy()
+
+    def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Image uint8 (B,3,H,W), depth (B,1,H,W) and valid of the samples at `indices`.
+
+        Only numpy works here, so that a thread that reads ahead does not take torch's threads from the network.
+        """
         index = np.asarray(indices)
-        image = torch.from_numpy(self.rgb[index]).permute(0, 3, 1, 2).float().div_(255)
-        depth = torch.from_numpy(self.depth[index])[:, None]
-        valid = torch.isfinite(depth)
-        return image, torch.where(valid, depth, 1.0), valid
+        depth = self.depth[index][:, None]
+        valid = ~np.isposinf(depth)  # NaN stays valid: a training must stop at it, not learn around it
+        np.copyto(depth, 1.0, where=~valid)
+        return torch.from_numpy(self.rgb[index]).permute(0, 3, 1, 2), torch.from_numpy(depth), torch.from_numpy(valid)
+
+
+def _first_size(dataset: Dataset) -> tuple[int, int]:
+    """The size of the first sample that can be read."""
+    for i in range(len(dataset)):
+        try:
+            height, width = dataset.read(i).image.shape[-2:]
+            return int(height), int(width)
+        except SampleError:
+            if dataset.on_error == "raise":
+                raise
+    raise ValueError(f"Expected data set `{dataset.name}` to have a sample that can be read, but got none.")
 
 
 def open_cache(
@@ -72,8 +122,9 @@ def open_cache(
     options: Mapping[str, Any],
     folder: str | Path,
     *,
+    size: Sequence[int] = (),
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ArrayCache:
     """The filled cache of a registered data set; what is missing is made by `workers` processes (default: one a core).
 
@@ -82,13 +133,14 @@ def open_cache(
     Raises:
         RuntimeError: if a worker fails; what it printed says why.
     """
-    cache = ArrayCache(load_dataset(name, **options), folder)
+    cache = ArrayCache(load_dataset(name, **options), folder, size=size)
     count = min(workers or os.cpu_count() or 1, max(1, len(cache.missing()) // 64))
     if count <= 1:
-        cache.fill()
+        cache.fill(progress=progress)
         return cache
     context = multiprocessing.get_context("spawn")
-    jobs = [context.Process(target=_fill_share, args=(name, dict(options), folder, k, count)) for k in range(count)]
+    share = (name, dict(options), folder, tuple(size))
+    jobs = [context.Process(target=_fill_share, args=(*share, k, count)) for k in range(count)]
     for job in jobs:
         job.start()
     try:
@@ -104,6 +156,6 @@ def open_cache(
     return cache
 
 
-def _fill_share(name: str, options: dict[str, Any], folder: str | Path, k: int, n: int) -> None:
+def _fill_share(name: str, options: dict[str, Any], folder: str | Path, size: tuple[int, ...], k: int, n: int) -> None:
     torch.set_num_threads(1)
-    ArrayCache(load_dataset(name, **options), folder).fill(share=(k, n))
+    ArrayCache(load_dataset(name, **options), folder, size=size).fill(share=(k, n))

@@ -52,3 +52,28 @@ def throughput(images: int, seconds: float) -> float:
 def latency(images: int, seconds: float) -> float:
     """Milliseconds per image."""
     return 1000 / throughput(images, seconds)
+
+
+@METRICS.register("learning_rate", unit="1", better="none", source="training history", inputs="peak share")
+def learning_rate(peak: float, share: float) -> float:
+    """The optimiser's learning rate: a share of its peak."""
+    return peak * share
+
+
+@METRICS.register("gradient_norm", unit="1", better="none", source="training history", inputs="values")
+def gradient_norm(values: Tensor) -> Tensor:
+    """Mean Euclidean norm of the whole gradient, before clipping, over steps (N,), float64."""
+    return values.double().mean()
+
+
+@METRICS.register("data_wait", unit="1", better="lower", source="wall clock", inputs="waited seconds")
+def data_wait(waited: float, seconds: float) -> float:
+    """Share of the time in which the network waited for samples."""
+    check_range("seconds", seconds, 0, float("inf"), open_low=True)
+    return waited / seconds
+
+
+@METRICS.register("peak_memory", unit="MB", better="lower", source="CUDA allocator, or the process", inputs="bytes")
+def peak_memory(allocated: int) -> float:
+    """Most memory in use so far, in 10^6 bytes."""
+    return allocated / 1e6
