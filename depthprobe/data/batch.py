@@ -68,6 +68,17 @@ class Batch:
         sample, group = (tuple(ids[i] for i in indices) for ids in (self.sample, self.group))
         return self.replace(**self._tensors(lambda x: x[index]), sample=sample, group=group)
 
+    def cut(self, box: tuple[int, int, int, int]) -> "Batch":
+        """The part of every image inside `box` = (top, bottom, left, right), half-open, in pixels; the camera moves on.
+
+        An editor that re-renders whole images does not go with it.
+        """
+        top, bottom, left, right = box
+        shift = torch.tensor([[0.0, 0.0, left], [0.0, 0.0, top], [0.0, 0.0, 0.0]])
+        camera = None if self.intrinsics is None else self.intrinsics - shift.to(self.intrinsics)
+        planes = self._tensors(lambda x: x[..., top:bottom, left:right])
+        return self.replace(**{**planes, "intrinsics": camera}, editor=None)
+
     def to(self, device: torch.device | str) -> "Batch":
         """The batch on another device."""
         return self.replace(**self._tensors(lambda x: x.to(device, non_blocking=True)))

@@ -8,11 +8,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Box = tuple[float, float, float, float]
+PixelBox = tuple[int, int, int, int]
 RESIZES = ("bilinear", "bicubic")
 
 
-def crop_mask(size: tuple[int, int], box: Box, frame: tuple[int, int]) -> Tensor:
-    """The pixels inside a crop, bool (H,W).
+def crop_box(size: tuple[int, int], box: Box, frame: tuple[int, int]) -> PixelBox:
+    """The whole pixels (top, bottom, left, right), half-open, of an image of `size` (h, w) that lie inside a crop.
 
     Convention: `box` = (top, bottom, left, right), half-open, in the pixels of an image of size `frame` (h, w).
     A frame of (1, 1) means fractions of whatever image (cut down to pixels, as BTS). An image of the frame's aspect
@@ -24,18 +25,48 @@ def crop_mask(size: tuple[int, int], box: Box, frame: tuple[int, int]) -> Tensor
     (h, w), (fh, fw) = size, frame
     top, bottom, left, right = box
     if (fh, fw) == (1, 1):
-        rows, cols = (int(top * h), int(bottom * h)), (int(left * w), int(right * w))
-    elif abs(h * fw / (w * fh) - 1) > 0.01:
+        return int(top * h), int(bottom * h), int(left * w), int(right * w)
+    if abs(h * fw / (w * fh) - 1) > 0.01:
         raise ValueError(
             f"Expected images of the aspect of {fh}x{fw} (the frame of the crop {box}), but got {h}x{w}; "
             "use a protocol without a crop, e.g. `scenes`."
         )
-    else:
-        rows = (math.ceil(top * h / fh), math.floor(bottom * h / fh))
-        cols = (math.ceil(left * w / fw), math.floor(right * w / fw))
-    mask = torch.zeros(h, w, dtype=torch.bool)
-    mask[slice(*rows), slice(*cols)] = True
+    rows = (math.ceil(top * h / fh), math.floor(bottom * h / fh))
+    cols = (math.ceil(left * w / fw), math.floor(right * w / fw))
+    return *rows, *cols
+
+
+def window_box(size: tuple[int, int], window: tuple[int, int]) -> PixelBox:
+    """The box of a `window` (h, w) at the bottom of an image of `size`, centred; of an odd rest, less is at the left.
+
+    Raises:
+        ValueError: if the image is smaller.
+    """
+    (h, w), (height, width) = size, window
+    if h < height or w < width:
+        raise ValueError(
+            f"Expected images of at least {height}x{width} (the protocol's window), but got {h}x{w}; "
+            "use a protocol without a window, e.g. `scenes`."
+        )
+    left = (w - width) // 2
+    return h - height, h, left, left + width
+
+
+def overlap(a: PixelBox, b: PixelBox) -> PixelBox:
+    """What two boxes share; empty (bottom <= top or right <= left) where they are apart."""
+    return max(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), min(a[3], b[3])
+
+
+def box_mask(size: tuple[int, int], box: PixelBox) -> Tensor:
+    """The pixels inside a box, bool (H,W)."""
+    mask = torch.zeros(size, dtype=torch.bool)
+    mask[box[0] : max(box[:2]), box[2] : max(box[2:])] = True
     return mask
+
+
+def crop_mask(size: tuple[int, int], box: Box, frame: tuple[int, int]) -> Tensor:
+    """The pixels inside a crop, bool (H,W); see `crop_box`."""
+    return box_mask(size, crop_box(size, box, frame))
 
 
 def resize_map(x: Tensor, size: tuple[int, int], *, mode: str = "bilinear", align_corners: bool = False) -> Tensor:

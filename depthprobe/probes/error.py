@@ -13,6 +13,7 @@ from depthprobe.data.batch import Batch
 from depthprobe.functional.protocol import Protocol, evaluate, prepare
 from depthprobe.models.adapter import DepthModel
 from depthprobe.models.hooks import evaluating
+from depthprobe.probes.reading import as_read, known_facts
 from depthprobe.probes.registry import PROBES
 from depthprobe.schema import plan_id, rows
 
@@ -20,12 +21,13 @@ from depthprobe.schema import plan_id, rows
 def error_maps(model: DepthModel, batch: Batch, plan: Protocol) -> list[dict[str, Any]]:
     """Per sample what the error is made of, for galleries.
 
-    Convention: image (H,W,3) uint8; depth (H,W) float32 metres, NaN where not judged; pred (H,W) float32 metres,
-    aligned; meta: a JSON string with ids, protocol and metrics.
+    Convention: the protocol's window, or the whole image; image (H,W,3) uint8; depth (H,W) float32 metres, NaN where
+    not judged; pred (H,W) float32 metres, aligned; meta: a JSON string with ids, protocol and metrics.
     """
+    batch, protocol = as_read(batch, plan)
     raw = predict(model, batch.image, flip=plan.flip)
-    pred, mask = prepare(raw, batch.depth, batch.valid, kind=model.card.output, protocol=plan)
-    values = _values(raw, model.card.output, batch, plan)
+    pred, mask = prepare(raw, batch.depth, batch.valid, kind=model.card.output, protocol=protocol)
+    values = _values(raw, model.card.output, batch, protocol)
     depth = batch.depth.where(mask, torch.nan)
     image = (batch.image.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
     return [
@@ -44,11 +46,13 @@ def error(model: DepthModel, batch: Batch, plan: Protocol) -> pd.DataFrame:
     """Rows of the protocol's metrics against the ground truth, and the share of pixels that failed.
 
     Raises:
-        ValueError: if the protocol refuses the network's output kind; names the protocols that fit.
+        ValueError: if the protocol refuses the network's output kind (names the protocols that fit), or its window or
+            crop does not fit the images.
     """
     plan.check(model.card.output)
+    batch, protocol = as_read(batch, plan)
     raw = predict(model, batch.image, flip=plan.flip)
-    values = _values(raw, model.card.output, batch, plan)
+    values = _values(raw, model.card.output, batch, protocol)
     return pd.concat([rows(batch.sample, name, value.tolist()) for name, value in values.items()], ignore_index=True)
 
 
@@ -65,9 +69,10 @@ def predict(model: DepthModel, image: Tensor, *, flip: bool = False) -> Tensor:
     return out
 
 
-def _values(raw: Tensor, kind: str, batch: Batch, plan: Protocol) -> dict[str, Tensor]:
-    names = plan.metrics if "failed" in plan.metrics else (*plan.metrics, "failed")
-    return evaluate(raw, batch.depth, batch.valid, kind=kind, protocol=dataclasses.replace(plan, metrics=names))
+def _values(raw: Tensor, kind: str, batch: Batch, protocol: Protocol) -> dict[str, Tensor]:
+    names = protocol.metrics if "failed" in protocol.metrics else (*protocol.metrics, "failed")
+    protocol = dataclasses.replace(protocol, metrics=names)
+    return evaluate(raw, batch.depth, batch.valid, kind=kind, protocol=protocol, **known_facts(batch))
 
 
 def _meta(model: DepthModel, batch: Batch, plan: Protocol, i: int, metrics: dict[str, float]) -> str:

@@ -13,6 +13,7 @@ import torch
 from depthprobe.data.batch import Batch
 from depthprobe.models.adapter import DepthModel
 from depthprobe.models.hooks import evaluating
+from depthprobe.probes.reading import as_read
 from depthprobe.probes.registry import PROBES
 from depthprobe.probes.sparse_jobs import Canvas, Masker, Packer
 from depthprobe.probes.sparse_judge import Judge, full_predictions
@@ -42,11 +43,12 @@ def sparse(model: DepthModel, batch: Batch, plan: SparsePlan) -> pd.DataFrame:
         ValueError: if the protocol refuses the network's output kind, or a selector needs what the batch lacks.
     """
     plan.protocol.check(model.card.output)
+    batch, protocol = as_read(batch, plan.protocol)
     with torch.no_grad(), evaluating(model):
-        canvas, packer = Canvas.of(model, batch, plan.seed, plan.protocol), Packer(plan.batch)
+        canvas, packer = Canvas.of(model, batch, plan.seed, protocol), Packer(plan.batch)
         masker = Masker(model, canvas, plan.batch)
         full = full_predictions(model, canvas, packer)
-        judge = Judge(full, batch, plan.protocol, model.card.output)
+        judge = Judge(full, batch, protocol, model.card.output)
 
         where = Where(canvas, masker, plan.budgets if plan.where else ())
 

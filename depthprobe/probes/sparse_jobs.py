@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from depthprobe.data.batch import Batch
 from depthprobe.functional.filling import fill_pixels
-from depthprobe.functional.geometry import crop_mask
 from depthprobe.functional.protocol import Protocol
 from depthprobe.functional.selection import kept_count, rank_pixels, reverse_rank, sample_seeds
 from depthprobe.models.adapter import DepthModel
@@ -59,9 +58,9 @@ class Canvas:
 
 
 def _inside(valid: Tensor, protocol: Protocol | None) -> Tensor:
-    if protocol is None or protocol.crop is None or protocol.frame is None:
+    if protocol is None:
         return torch.ones_like(valid)
-    mask = crop_mask((valid.shape[-2], valid.shape[-1]), protocol.crop, protocol.frame)
+    mask = protocol.region((valid.shape[-2], valid.shape[-1]))
     return mask.to(valid.device).expand_as(valid)
 
 

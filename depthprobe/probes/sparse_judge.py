@@ -10,6 +10,7 @@ from depthprobe.data.batch import Batch
 from depthprobe.functional.metrics import Truth
 from depthprobe.functional.protocol import PreparedTruth, Protocol, evaluate_prepared, prepare, prepare_truth
 from depthprobe.models.adapter import DepthModel
+from depthprobe.probes.reading import known_facts
 from depthprobe.probes.sparse_jobs import Canvas, Packer
 
 CACHED_PIXELS = 2**19
@@ -25,10 +26,12 @@ class Judge:
     """
 
     def __init__(self, full: Tensor, batch: Batch, protocol: Protocol, kind: str) -> None:
-        self.kind = kind
-        self.truth = prepare_truth(batch.depth, batch.valid, protocol)
+        self.kind, self.protocol = kind, protocol
+        known = known_facts(batch)
+        self.truth = prepare_truth(batch.depth, batch.valid, protocol, **known)
         own, mask = prepare(full, batch.depth, batch.valid, kind=kind, protocol=protocol)
-        self.own = PreparedTruth(Truth(own, mask), protocol)
+        seen = {name: x for name, x in known.items() if name != "edges"}  # annotated on the truth, not on its answer
+        self.own = PreparedTruth(Truth(own, mask, **seen), protocol)
         self.metrics = [*protocol.metrics, *(f"{name}@self" for name in protocol.metrics)]
 
     def __call__(self, pred: Tensor, index: Sequence[int]) -> np.ndarray:

@@ -11,6 +11,7 @@ from depthprobe.data.batch import Batch
 from depthprobe.functional.protocol import prepare
 from depthprobe.models.adapter import DepthModel
 from depthprobe.models.hooks import evaluating
+from depthprobe.probes.reading import as_read
 from depthprobe.probes.sparse_jobs import Canvas, Masker, Packer
 from depthprobe.probes.sparse_judge import Judge, full_predictions
 from depthprobe.probes.sparse_plan import Job, SparsePlan, all_jobs
@@ -30,11 +31,12 @@ def sparse_maps(model: DepthModel, batch: Batch, plan: SparsePlan) -> list[dict[
     out to LONGEST, the metrics in `meta` are those of the whole maps.
     """
     plan.protocol.check(model.card.output)
+    batch, protocol = as_read(batch, plan.protocol)
     shown = {min(plan.budgets, key=lambda b: abs(math.log(b / want))) for want in SHOWN}
     with torch.no_grad(), evaluating(model):
-        canvas, packer = Canvas.of(model, batch, plan.seed, plan.protocol), Packer(plan.batch)
+        canvas, packer = Canvas.of(model, batch, plan.seed, protocol), Packer(plan.batch)
         masker = Masker(model, canvas, plan.batch)
-        judge = Judge(full_predictions(model, canvas, packer), batch, plan.protocol, model.card.output)
+        judge = Judge(full_predictions(model, canvas, packer), batch, protocol, model.card.output)
         jobs = [job for job in all_jobs(len(batch), plan) if job.budget in shown and job.fill == plan.fills[0]]
 
         def draw(some: Sequence[Job]) -> list[dict[str, Any]]:
@@ -49,7 +51,7 @@ def _entries(
     index = [job.image for job in jobs]
     masked, keep, part = masker.masked(jobs), masker.keep(jobs), batch.take(index)
     raw = model(masked)
-    pred, mask = prepare(raw, part.depth, part.valid, kind=model.card.output, protocol=plan.protocol)
+    pred, mask = prepare(raw, part.depth, part.valid, kind=model.card.output, protocol=judge.protocol)
     values = judge(raw, index)
     depth, image, shown = part.depth.where(mask, torch.nan), _bytes(_thin(part.image)), _bytes(_thin(masked))
     depth, pred, keep = _thin(depth).float().cpu(), _thin(pred).float().cpu(), _thin(keep).cpu()

@@ -27,6 +27,13 @@ FITS = {
     "bts_nyu": {"metric_depth"},
     "midas_nyu": {"metric_depth", "scale_depth", "affine_disparity"},
     "marigold_nyu": set(OUTPUT_KINDS),
+    "bts_kitti": {"metric_depth"},
+    "zoe_kitti": {"metric_depth"},
+    "marigold_kitti": set(OUTPUT_KINDS),
+    "midas_kitti": {"metric_depth", "scale_depth", "affine_disparity"},
+    "kitti_server": {"metric_depth"},
+    "ibims": {"metric_depth"},
+    "syns": {"metric_depth", "scale_depth"},
 }
 
 
@@ -37,6 +44,13 @@ def example(h=48, w=64, batch=3, seed=0, far=12.0):
     pred = depth * torch.exp(0.25 * torch.randn(depth.shape, generator=rng))
     valid = torch.rand(depth.shape, generator=rng) < 0.9
     return pred, depth, valid
+
+
+def example_for(name, **options):
+    """`example` in a frame that the protocol's window fits, then of two images only."""
+    if get_protocol(name).window is None:
+        return example(**options)
+    return example(360, 1220, batch=2, **options)
 
 
 def midas(disparity, depth, valid, cap=10.0):
@@ -124,12 +138,12 @@ def test_marigold_fits_inside_the_crop_and_in_the_space_of_the_output():
 @pytest.mark.parametrize("name", PROTOCOLS.names())
 @pytest.mark.parametrize("kind", OUTPUT_KINDS)
 def test_each_protocol_judges_its_kinds_and_refuses_the_others(name, kind):
-    pred, depth, valid = example()
+    pred, depth, valid = example_for(name)
     protocol = get_protocol(name)
     if kind in FITS[name]:
         values = evaluate(pred, depth, valid, kind=kind, protocol=protocol)
         assert list(values) == list(protocol.metrics)
-        assert all(v.shape == (3,) and bool(v.isfinite().all()) for v in values.values())
+        assert all(v.shape == (len(pred),) and bool(v.isfinite().all()) for v in values.values())
         return
     with pytest.raises(ValueError, match=f"protocol `{name}`.*protocols that fit {kind}") as refusal:
         evaluate(pred, depth, valid, kind=kind, protocol=protocol)
@@ -139,7 +153,7 @@ def test_each_protocol_judges_its_kinds_and_refuses_the_others(name, kind):
 
 @pytest.mark.parametrize("name", PROTOCOLS.names())
 def test_a_perfect_prediction_is_perfect_for_every_kind(name):
-    _, depth, valid = example(far=9.0)
+    _, depth, valid = example_for(name, far=9.0)
     raw = {"metric_depth": depth, "scale_depth": 2 * depth, "affine_depth": 2 * depth - 9}
     raw["affine_disparity"] = 0.3 / depth + 2
     for kind in FITS[name]:
@@ -149,7 +163,7 @@ def test_a_perfect_prediction_is_perfect_for_every_kind(name):
 
 @pytest.mark.parametrize("name", PROTOCOLS.names())
 def test_evaluate_measures_what_prepare_returns(name):
-    pred, depth, valid = example()
+    pred, depth, valid = example_for(name)
     protocol = get_protocol(name)
     aligned, mask = prepare(pred, depth, valid, kind="metric_depth", protocol=protocol)
     assert aligned.shape == depth.shape
@@ -252,8 +266,9 @@ def test_a_protocol_prints_every_number_and_hashes_all_but_its_seed():
         protocol = get_protocol(name)
         said = protocol.describe()
         fields = dataclasses.asdict(protocol)
-        numbers = [fields["max_depth"], fields["min_depth"], *(fields["crop"] or ()), *(fields["frame"] or ())]
-        assert all(f"{number:g}" in said for number in numbers), said
+        numbers = [fields["max_depth"], fields["min_depth"], *(fields["crop"] or ()), *(fields["frame"] or ()),
+                   *(fields["window"] or ())]  # fmt: skip
+        assert all(f"{number:.8g}" in said for number in numbers), said
         assert all(f"{kind}: {method}" in said for kind, method in protocol.alignment)
         assert all(metric in said for metric in protocol.metrics)
         assert plan_id(protocol) in said
@@ -282,6 +297,11 @@ def test_a_protocol_read_back_from_lists_is_the_same_protocol():
         ({"alignment": (("affine_depth", "disparity"),)}, "alignment for affine_depth"),
         ({"resize": "nearest"}, "`resize` to be one of"),
         ({"metrics": ()}, "at least one name in `metrics`"),
+        ({"window": (0, 5)}, "`window` to be in"),
+        ({"crop_of": "frame"}, "`crop_of` to be one of"),
+        ({"crop_of": "window", "window": (4, 5)}, '`window` and `crop` with crop_of="window"'),
+        ({"crop_of": "window", "crop": (0, 1, 0, 1), "frame": (1, 1)}, '`window` and `crop` with crop_of="window"'),
+        ({"resize_space": "log"}, "`resize_space` to be one of"),
     ],
 )
 def test_a_protocol_that_cannot_be_is_refused(options, said):
