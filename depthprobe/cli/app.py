@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 import depthprobe
-from depthprobe.cli import commands, measure, trainer
+from depthprobe.cli import commands, measure, protocols, trainer
 
 EXPECTED = (ValueError, OSError, MemoryError, ImportError)
 HELP = """What does a monocular depth network look at, and why does it fail?
@@ -81,3 +81,4 @@ app.command("report")(commands.report)
 app.command("scenes")(commands.scenes)
 app.command("train")(trainer.train)
 app.command("list")(commands.list_names)
+app.add_typer(protocols.protocols, name="protocols")
