@@ -30,6 +30,7 @@ def test_cliffs_delta_takes_the_pairs_both_sides_have_and_is_undefined_without()
     assert one["cliff"] == 0.0
     none = stats.compare(two([1.0, np.nan], [np.nan, 2.0]), n_boot=20).iloc[0]
     assert np.isnan(none["cliff"])
+    assert none["undefined"] == 2  # one on each side
 
 
 def test_tost_by_sign_flips_equals_enumeration():
@@ -67,6 +68,16 @@ def test_a_difference_at_the_edge_of_the_rope_is_called_equivalent_in_at_most_fi
     error = np.sqrt(0.05 * 0.95 / runs)
     assert 0.05 - 3 * error <= (out["p_tost"] <= 0.05).mean() <= 0.05 + 3 * error
     assert (out["verdict"] == "equivalent").mean() <= 0.05
+
+
+def test_equivalence_is_corrected_for_the_number_of_claims():
+    frame = pd.DataFrame({
+        "p": [0.9, 0.8], "p_tost": [0.03, 0.04], "rope": 0.1, "low": -0.05, "high": 0.05, "better": "lower",
+        "metric": ["abs_rel", "rmse"],
+    })  # fmt: skip
+    assert stats.adjust(frame)["verdict"].tolist() == ["undecided", "undecided"]
+    assert stats.adjust(frame, ["metric"])["verdict"].tolist() == ["equivalent", "equivalent"]
+    assert stats.adjust(frame.assign(high=0.2), ["metric"])["verdict"].tolist() == ["undecided", "undecided"]
 
 
 def test_equivalence_needs_more_than_few_groups_can_say():

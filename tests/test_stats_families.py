@@ -136,6 +136,11 @@ def test_trainings_and_seeds_are_nested_in_their_architecture():
     first = (values[0][0][0].mean(0) + values[0][0][1, 0]) / 2  # a training counts once, whatever its seeds
     want = slow_contrast([[first, *(v.mean((0, 1)) for v in values[0][1:])], [v.mean((0, 1)) for v in values[1]]])
     assert (two["estimate"], two["df"], two["runs"]) == pytest.approx((want[0], want[2], 4))
+    lone = table[~((table["model"] == "cnn0") & (table["tag"] == "t1"))]
+    three = stats.family_contrast(lone).iloc[0]
+    values[0][0] = values[0][0][:1]
+    want = slow_contrast([[v.mean((0, 1)) for v in side] for side in values])
+    assert (three["estimate"], three["df"], three["runs"]) == pytest.approx((want[0], want[2], 3))
 
 
 def test_many_seeds_of_one_network_are_no_family():

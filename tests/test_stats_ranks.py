@@ -86,6 +86,15 @@ def test_equal_models_share_the_better_rank_and_leave_it_open():
     assert out.loc["b", "high"] >= 3
 
 
+def test_a_constant_shift_is_surely_worse_and_hides_nothing_else():
+    table = ranking((0.0, 0.5, 0.9))
+    shifted = table[table["model"] == "b"].assign(model="shifted", value=lambda t: t["value"] + 0.1)
+    want = stats.ranks(table, n_boot=200).summary.set_index("model")
+    got = stats.ranks(pd.concat([table, shifted], ignore_index=True), n_boot=200).summary.set_index("model")
+    assert (want["low"] == want["high"]).all()
+    assert got["low"].to_dict() == got["high"].to_dict() == {"a": 1, "b": 2, "shifted": 3, "c": 4}
+
+
 def test_models_are_ranked_on_the_samples_that_all_have():
     table = ranking((0.0, 0.1, 0.2))
     hard = table["value"] > table["value"].quantile(0.6)
@@ -143,6 +152,17 @@ def test_tau_equals_scipy_and_its_bounds_the_loop_over_pairs():
     assert (one["low"], one["high"], one["decided"]) == pytest.approx((low / 6, high / 6, decided / 6))
     assert 0 < one["decided"] < 1
     assert (one["n"], one["groups"], one["ranked"]) == (30, 30, 4)
+
+
+def test_both_rankings_are_judged_at_once(monkeypatch):
+    table = ranking((0.0, 0.1, 0.2), metrics=("abs_rel", "rmse"))
+    units, by = _units(table, ["metric"], "model")
+    worst = [field.worst for field in _fields(units, by, n_boot=100, seed=0)]
+    seen = []
+    monkeypatch.setattr("depthprobe.stats.ranking.joint_quantile", lambda *given: seen.append(given) or 2.0)
+    stats.rank_agreement(table, n_boot=100, level=0.9)
+    assert seen[0][0] == pytest.approx(np.max(worst, axis=0))
+    assert seen[0][1:] == (20, 0.9, 6)
 
 
 def test_rankings_that_agree_disagree_and_tie():

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
+from scipy.stats import t as student
 from stats_tables import make_table, sparse_table
 
 from depthprobe import stats
 from depthprobe.stats.curves import _budget_interval
+from depthprobe.stats.resample import joint_quantile
 
 LEVELS, FALL = (0.01, 0.1, 1.0), (1.0, 0.5, 0.2)
 
@@ -94,3 +97,11 @@ def test_curves_that_share_an_error_only_by_chance_report_it():
     assert 0.025 < ratio["not_reached"] < 0.5
     assert np.isfinite(ratio["estimate"])
     assert np.isnan([ratio["low"], ratio["high"]]).all()
+
+
+def test_the_joint_quantile_is_students_from_8_groups_and_bonferronis_below():
+    z = np.abs(np.random.default_rng(0).normal(size=(3, 400_000)))
+    one = joint_quantile(z[0], 10, 0.95, 1)
+    assert one == pytest.approx(student.ppf(0.975, 9), rel=0.01)
+    assert joint_quantile(z.max(0), 10**6, 0.95, 3) == pytest.approx(ndtri((1 + 0.95 ** (1 / 3)) / 2), rel=0.01)
+    assert joint_quantile(z.max(0), 7, 0.95, 3) == pytest.approx(student.ppf(1 - 0.025 / 3, 6))

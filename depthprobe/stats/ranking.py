@@ -180,7 +180,6 @@ def _pair_errors(total: np.ndarray, mean: np.ndarray, size: np.ndarray, groups: 
     residual = total - mean * size[:, None]
     gram = residual.T @ residual
     square = np.maximum(np.diag(gram)[:, None] + np.diag(gram) - 2 * gram, 0.0)
-    square[square <= 1e-13 * np.diag(gram).max()] = 0.0  # equal models: what rounding leaves is no scatter
     return np.asarray(np.sqrt(square * groups / max(groups - 1, 1)) / size.sum())
 
 
