@@ -6,6 +6,7 @@ python -m depthprobe.publish out/convnext convnext
 import dataclasses
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,33 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from depthprobe.data import Dataset, load_dataset
-from depthprobe.functional.protocol import evaluate, get_protocol
+from depthprobe.data import Batch, Dataset, load_dataset
+from depthprobe.data.scenes.generate import GENERATORS
+from depthprobe.functional.protocol import Protocol, evaluate, get_protocol
 from depthprobe.models import DepthModel, load_model
 from depthprobe.models.zoo import WEIGHTS
 from depthprobe.train import Recipe, read_recipe, save_weights
 
-TEST = {"split": "test", "n": 500}
-PRIOR_SAMPLES = 1000
+TEST_SAMPLES, PRIOR_SAMPLES = 300, 600
+FOLDER = "DIR"  # stands for the folder of a data set in a card
+
+Scores = dict[str, float]
 
 
-def publish(folder: str | Path, name: str, *, weights: Path = WEIGHTS) -> dict[str, Any]:
+def publish(
+    folder: str | Path, name: str, *, weights: Path = WEIGHTS, n: int | None = None, prior_n: int = PRIOR_SAMPLES
+) -> dict[str, Any]:
     """Write `<name>.safetensors` (float16) and `<name>.json` into `weights`; returns the card.
 
-    The scores are those of the float16 weights on the data set's test split, beside the image-independent prior:
-    each pixel's median depth over training samples.
+    The scores are those of the float16 weights on held-out samples, by kind of scene where the data set is `scenes`,
+    beside the image-independent prior: each pixel's median depth over training samples of that kind.
+
+    Args:
+        folder: of a finished training.
+        name: of the entry, `zoo:<name>`.
+        weights: where the zoo is kept.
+        n: test samples (default 300 of each kind of scene; all of another data set).
+        prior_n: training samples of the prior.
 
     Raises:
         FileNotFoundError: if the training in `folder` has not finished.
@@ -44,44 +57,80 @@ def publish(folder: str | Path, name: str, *, weights: Path = WEIGHTS) -> dict[s
     path = weights / f"{name}.safetensors"
     save_weights(model, path, dtype=torch.float16)
     model.net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
-    test = load_dataset(recipe.dataset, **TEST)
+    tests = {kind: load_dataset(recipe.dataset, **options) for kind, options in _tests(recipe, n).items()}
+    version = next(iter(tests.values())).facts.get("version", 1)
     card = {
-        "tag": f"{recipe.dataset}-v{test.facts.get('version', 1)}",
-        "command": f"depthprobe train --model {recipe.model} --out out/{name} && "
+        "tag": f"{recipe.dataset}-v{version}",
+        "command": f"depthprobe train {folder.name}/recipe.json --out out/{name} && "
         f"python -m depthprobe.publish out/{name} {name}",
-        "recipe": dataclasses.asdict(recipe),
-        "data": {k: v for k, v in test.facts.items() if k not in ("seeds", "split")},
+        "recipe": _without_folders(recipe),
         "parameters": sum(p.numel() for p in model.net.parameters()),
-        "test": {**TEST, "protocol": recipe.protocol, "scores": _scores(model, test, recipe)},
-        "prior": {"scores": _prior_scores(recipe, test), "from": PRIOR_SAMPLES},
-        "licence": "Apache-2.0; trained from random initialisation on procedural scenes only",
+        "tests": {kind: _tested(model, kind, test, recipe, prior_n) for kind, test in tests.items()},
+        "licence": _licence(recipe),
     }
     (weights / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n")
     return card
 
 
-@torch.no_grad()
-def _scores(model: DepthModel, test: Dataset, recipe: Recipe) -> dict[str, float]:
-    parts = [(model(batch.image), batch) for batch in test]
-    return _mean_scores([(pred, b.depth, b.valid) for pred, b in parts], model.card.output, recipe)
+def _tests(recipe: Recipe, n: int | None) -> dict[str, dict[str, Any]]:
+    """The options of the test sets by name: of scenes each kind, of another data set its test split."""
+    if recipe.dataset != "scenes":
+        kept = {k: v for k, v in recipe.train.items() if k not in ("split", "n", "start")}
+        return {recipe.dataset: {**kept, "split": "test", **({} if n is None else {"n": n})}}
+    size = {"size": recipe.train["size"]} if "size" in recipe.train else {}
+    return {kind: {"split": "test", "n": TEST_SAMPLES if n is None else n, "kind": kind, **size} for kind in GENERATORS}
 
 
-def _prior_scores(recipe: Recipe, test: Dataset) -> dict[str, float]:
-    """Scores of predicting, for every image, each pixel's median depth over training samples."""
-    train = load_dataset(recipe.dataset, **{**recipe.train, "n": PRIOR_SAMPLES})
-    stacked = torch.cat([torch.where(b.valid, b.depth, torch.nan) for b in train])
-    prior = stacked.nanmedian(0, keepdim=True).values
-    triples = [(prior.expand_as(b.depth), b.depth, b.valid) for b in test]
-    return _mean_scores(triples, "metric_depth", recipe)
-
-
-def _mean_scores(triples: list[tuple[Tensor, Tensor, Tensor]], kind: str, recipe: Recipe) -> dict[str, float]:
+def _tested(model: DepthModel, kind: str, test: Dataset, recipe: Recipe, prior_n: int) -> dict[str, Any]:
+    """What the card says about one test set."""
     protocol = get_protocol(recipe.protocol)
+    own = {"kind": kind} if recipe.dataset == "scenes" else {}
+    train = load_dataset(recipe.dataset, **{**recipe.train, "n": prior_n, **own})
+    return {
+        "n": len(test),
+        "protocol": protocol.name,
+        "scores": _scores(((_predicted(model, batch), batch) for batch in test), model.card.output, protocol),
+        "prior": _prior_scores(train, test, protocol),
+    }
+
+
+@torch.no_grad()
+def _predicted(model: DepthModel, batch: Batch) -> Tensor:
+    pred: Tensor = model(batch.image)
+    return pred
+
+
+def _prior_scores(train: Dataset, test: Dataset, protocol: Protocol) -> Scores | None:
+    """Scores of predicting, for every image, each pixel's median depth over training samples; None if sizes differ."""
+    seen = [torch.where(b.valid, b.depth, torch.nan) for b in train]
+    if len({x.shape[1:] for x in seen}) != 1:
+        return None
+    prior = torch.cat(seen).nanmedian(0, keepdim=True).values
+    prior = prior.nan_to_num(float(prior.nanmedian()))  # nowhere valid, such as the sky
+    return _scores(((prior.expand_as(b.depth), b) for b in test), "metric_depth", protocol)
+
+
+def _scores(judged: Iterable[tuple[Tensor, Batch]], kind: str, protocol: Protocol) -> Scores:
+    """Mean metrics of predictions over a test set."""
     found: dict[str, list[Tensor]] = {}
-    for pred, depth, valid in triples:
-        for metric, value in evaluate(pred, depth, valid, kind=kind, protocol=protocol).items():
+    for pred, batch in judged:
+        for metric, value in evaluate(pred, batch.depth, batch.valid, kind=kind, protocol=protocol).items():
             found.setdefault(metric, []).append(value)
     return {metric: round(float(torch.cat(parts).nanmean()), 4) for metric, parts in found.items()}
+
+
+def _without_folders(recipe: Recipe) -> dict[str, Any]:
+    fields = dataclasses.asdict(recipe)
+    for options in (fields["train"], fields["val"]):
+        if "root" in options:
+            options["root"] = FOLDER
+    return fields
+
+
+def _licence(recipe: Recipe) -> str:
+    if recipe.dataset == "scenes":
+        return "Apache-2.0; trained from random initialisation on procedural scenes only"
+    return f"Apache-2.0 for the code; trained on `{recipe.dataset}`, whose owners' terms apply to uses of the weights"
 
 
 if __name__ == "__main__":
