@@ -228,3 +228,12 @@ def test_what_hides_the_unit_of_the_claim_is_refused():
     strangers = table.assign(sample=table["model"] + table["sample"], group=table["model"] + table["group"])
     with pytest.raises(ValueError, match="shares"):
         stats.family_contrast(strangers)
+
+
+def test_a_cell_without_any_value_stays_visible():
+    table = networks(mixed())
+    table = pd.concat([table, table.assign(metric="rmse", value=np.nan)], ignore_index=True)
+    out = stats.family_contrast(table, ["metric"], rope=1.0).set_index("metric")
+    assert (out.loc["rmse", "n"], out.loc["rmse", "undefined"], out.loc["rmse", "verdict"]) == (0, 72, "undecided")
+    assert out.loc["rmse", ["estimate", "low", "p", "p_labels", "df", "superiority"]].isna().all()
+    assert out.loc["abs_rel", "p_holm"] == out.loc["abs_rel", "p"]
