@@ -20,6 +20,8 @@ from depthprobe.functional import (  # noqa: F401  (they register into METRICS)
     planes,
     quantities,
     silog,
+    spectrum,
+    spectrum_grid,
 )
 from depthprobe.functional.terms import INVARIANCES, METRICS, Terms, Truth, all_metrics, measure, per_pixel
 
