@@ -52,13 +52,14 @@ def cross_direction(kernel: GridKernel, weight: Tensor, damping: float) -> Direc
     """
     square = (damping * kernel.symbol).square()
     response = square / (1 - square)
-    response[0, 0] = 0  # a constant added to f changes nothing
+    response[0, 0] = 0
     mean = weight.sum((1, 2), keepdim=True) / (weight > 0).sum((1, 2), keepdim=True)
     wide = GridKernel((kernel.y.n, kernel.x.n), 3 * max(kernel.sigma, 0.5), weight.dtype, weight.device)
     scale = (wide.average(weight) / mean).clamp_(1 / 9, 9).rsqrt_()
     inner = weight * scale / mean
 
     def direction(d: Tensor, strength: Tensor | None) -> Tensor:
+        d = d - (weight * d).sum((1, 2), keepdim=True)  # a constant added to f changes nothing
         rest = kernel.low_pass(inner * d, response).mul_(scale)
         return d + (rest if strength is None else strength * rest)
 
@@ -181,7 +182,7 @@ def _measure(
 ) -> tuple[list[float], list[float], bool]:
     """Residual and goal of every sample, and whether the numbers are sound; one transfer from the device."""
     residual = (torch.expm1((-d).clamp_(max=60)).abs_() * weight).sum((1, 2))
-    rounding = 2 * torch.finfo(f.dtype).eps * f.abs().amax((1, 2))
+    rounding = 4 * torch.finfo(f.dtype).eps * f.abs().amax((1, 2))
     low = residual.new_full((1,), math.inf) if smallest is None else smallest.reshape(1)
     *numbers, lowest = torch.cat((residual, rounding, low)).tolist()
     batch = len(f)

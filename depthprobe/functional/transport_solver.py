@@ -26,8 +26,8 @@ from depthprobe.functional.transport_grid import GridKernel
 
 WIDEST = 0.25  # blur of the first stage
 COARSEST = 8  # pixels of the longer side below which nothing is pooled
-ON_THE_WAY = (1e-2, 8)  # tolerance and limit of iterations at a blur that is not the last
-AT_THE_BLUR = (1e-3, 10)  # the same on a grid that is not the last
+ON_THE_WAY = (1e-2, 30)  # tolerance and limit of iterations at a blur that is not the last
+AT_THE_BLUR = (1e-3, 30)  # the same on a grid that is not the last
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,12 +99,17 @@ class _Grid(abc.ABC):
 
     def __init__(self, problem: Problem, stage: Stage, dtype: torch.dtype, exact: bool) -> None:
         self.stage, self.exact = stage, exact
-        mass = pool(problem.a, stage.level).to(dtype)
+        self.share = 0.0 if problem.reach is None else (stage.blur / problem.reach) ** 2  # eps / rho
+        self.damping = 1 / (1 + self.share)
+        mass = self.pooled(problem.a, dtype)
         self.log_a, self.weight = mass.log(), mass / mass.sum((1, 2), keepdim=True)
         sigma = stage.blur * max(problem.a.shape[1:]) / 2**stage.level
         self.kernel = GridKernel((mass.shape[1], mass.shape[2]), sigma, dtype, mass.device)
-        self.share = 0.0 if problem.reach is None else (stage.blur / problem.reach) ** 2  # eps / rho
-        self.damping = 1 / (1 + self.share)
+
+    def pooled(self, mass: Tensor, dtype: torch.dtype) -> Tensor:
+        """Mass on this grid; if balanced it is normalised again, so that both totals agree to this dtype's rounding."""
+        mass = pool(mass, self.stage.level).to(dtype)
+        return mass if self.share > 0 else mass / mass.sum((1, 2), keepdim=True)
 
     def answer(self, x: Tensor, kernel: GridKernel) -> tuple[Tensor, Tensor | None]:
         """The potential that answers ln mass + potential = `x`, turned to (B,W,H), and the smallest sum met."""
@@ -171,7 +176,7 @@ class _Cross(_Grid):
     def __init__(self, problem: Problem, stage: Stage, dtype: torch.dtype, exact: bool) -> None:
         super().__init__(problem, stage, dtype, exact)
         assert problem.b is not None
-        self.log_b = pool(problem.b.transpose(1, 2), stage.level).to(dtype).log()
+        self.log_b = self.pooled(problem.b.transpose(1, 2), dtype).log()
         self.back = self.kernel.turned
 
     def start(self) -> Tensor:
