@@ -1,5 +1,6 @@
 """The optimal-transport depth loss: a base loss plus a weighted transport cost between depth maps."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -42,7 +43,7 @@ def optimal_transport_depth_loss(
     ratio: float = 0.1,
     detach_transport: bool = False,
     base_options: Mapping[str, Any] | None = None,
-    **transport_options: Any,
+    transport_options: Mapping[str, Any] | None = None,
 ) -> Tensor:
     """Base loss + weight * optimal transport between predicted and true depth, seen as distributions over pixels.
 
@@ -67,7 +68,7 @@ def optimal_transport_depth_loss(
         transport_options: keywords of the transport, e.g. `blur`, `reach`, `tolerance` in `position`.
 
     Raises:
-        ValueError: if a name is unknown, or a prediction is negative, NaN or infinite at a valid pixel.
+        ValueError: if a name or an option is unknown, or a prediction is negative, NaN or infinite at a valid pixel.
     """
     terms = optimal_transport_terms(
         pred,
@@ -78,7 +79,7 @@ def optimal_transport_depth_loss(
         weight=weight,
         ratio=ratio,
         base_options=base_options,
-        **transport_options,
+        transport_options=transport_options,
     )
     transport = terms.transport.detach() if detach_transport else terms.transport
     return terms.base + terms.weight * transport
@@ -94,7 +95,7 @@ def optimal_transport_terms(
     weight: float | None = None,
     ratio: float = 0.1,
     base_options: Mapping[str, Any] | None = None,
-    **transport_options: Any,
+    transport_options: Mapping[str, Any] | None = None,
 ) -> TransportTerms:
     """The parts of `optimal_transport_depth_loss`, with its arguments: to report the weight, which a result needs."""
     check_one_of("space", space, SPACES)
@@ -102,13 +103,16 @@ def optimal_transport_terms(
     check_one_of("base", base, [name for name in names if name != "optimal_transport"])
     if weight is None:
         check_range("ratio", ratio, 0, float("inf"))
+    base_options, transport_options = base_options or {}, transport_options or {}
+    _check_options("base_options", base_options, LOSSES[base])
+    _check_options("transport_options", transport_options, SPACES[space])
 
     def both(z: Tensor) -> tuple[Tensor, Tensor]:
         cleaned, truth = clean(z, depth, valid)
         has = valid.flatten(1).any(1)
         masses = (cleaned[has, 0], truth[has, 0].to(cleaned.dtype))
         cost = SPACES[space](*masses, valid=valid[has, 0], **transport_options).mean()
-        return LOSSES[base](z, depth, valid, **(base_options or {})), cost
+        return LOSSES[base](z, depth, valid, **base_options), cost
 
     if weight is not None:
         first, cost = both(pred)
@@ -121,6 +125,14 @@ def optimal_transport_terms(
         first, cost = both(leaf)
         chosen = _balance(first, cost, leaf, ratio)
     return TransportTerms(first.detach(), cost.detach(), chosen)
+
+
+def _check_options(name: str, options: Mapping[str, Any], function: Callable[..., Tensor]) -> None:
+    known = [
+        p for p in inspect.signature(function).parameters if p not in ("pred", "depth", "valid", "a", "b", "z", "g")
+    ]
+    for option in options:
+        check_one_of(f"{name} key", option, known)
 
 
 def _balance(base: Tensor, transport: Tensor, pred: Tensor, ratio: float) -> Tensor:

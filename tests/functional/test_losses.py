@@ -197,7 +197,7 @@ def test_gradient(name):
     if name == "berhu":
         options = {"threshold": 0.7}  # its own threshold is a constant in the gradient
     if name == "optimal_transport":
-        options = {"weight": 30.0, "tolerance": 1e-11}  # a weight by ratio is, too
+        options = {"weight": 30.0, "transport_options": {"tolerance": 1e-11}}  # a weight by ratio is, too
     torch.autograd.gradcheck(lambda z: value(name, z, depth, valid, image, **options), pred.requires_grad_(), atol=1e-6)
 
 
@@ -380,13 +380,18 @@ def test_transport_is_blind_to_scale_in_position_and_rows_only():
             optimal_transport_terms(s * pred, depth, valid, space=space, weight=1.0).transport for s in (1, 1.5)
         )
         assert torch.isclose(one, two, rtol=1e-6).item() == blind
-    one, two = (optimal_transport_terms(s * pred, depth, valid, reach=0.3, weight=1.0).transport for s in (1, 1.5))
+    one, two = (
+        optimal_transport_terms(s * pred, depth, valid, weight=1.0, transport_options={"reach": 0.3}).transport
+        for s in (1, 1.5)
+    )
     assert not torch.isclose(one, two, rtol=1e-3)
 
 
 def test_options_reach_base_and_transport():
     pred, depth, valid, _ = example()
-    terms = optimal_transport_terms(pred, depth, valid, weight=1.0, base_options={"variance_focus": 0.85}, blur=0.2)
+    terms = optimal_transport_terms(
+        pred, depth, valid, weight=1.0, base_options={"variance_focus": 0.85}, transport_options={"blur": 0.2}
+    )
     assert terms.base.item() == silog_loss(pred, depth, valid, variance_focus=0.85).item()
     want = sinkhorn_divergence(pred[:, 0], depth[:, 0], valid=valid[:, 0], blur=0.2).mean()
     assert terms.transport.item() == want.item()
@@ -415,6 +420,9 @@ def test_refusals():
     for base in ("optimal_transport", "edge_aware_smoothness", "nothing"):
         with pytest.raises(ValueError, match="Expected `base` to be one of"):
             optimal_transport_depth_loss(pred, depth, valid, base=base)
+    for given in ({"base_options": {"blur": 0.1}}, {"transport_options": {"blurr": 0.1}}):
+        with pytest.raises(ValueError, match=f"Expected `{next(iter(given))} key` to be one of"):
+            optimal_transport_depth_loss(pred, depth, valid, **given)
     with pytest.raises(ValueError, match="Expected `ratio`"):
         optimal_transport_depth_loss(pred, depth, valid, ratio=-1.0)
     bad = pred.clone()
