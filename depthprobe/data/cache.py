@@ -152,7 +152,10 @@ def open_cache(
         for job in jobs:
             job.terminate() if job.is_alive() else job.join()
     if failed := [job.exitcode for job in jobs if job.exitcode]:
-        raise RuntimeError(f"Expected every worker to finish the cache {cache.folder}, but exit codes were {failed}.")
+        raise RuntimeError(
+            f"Expected every worker to finish the cache {cache.folder}, but exit codes were {failed}; what they "
+            "printed says why. A script of your own must start under `if __name__ == '__main__':`."
+        )
     return cache
 
 

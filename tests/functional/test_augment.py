@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from depthprobe.functional.augment import (
+    _noise,
     augment,
     mirrored,
     recoloured,
@@ -225,6 +226,18 @@ def test_colours_of_bytes_are_those_of_numbers():
     image = (batch()[0] * 255).round()
     options = torch.full((6,), 0.8), torch.full((6,), 1.2), torch.full((6, 3), 1.1)
     torch.testing.assert_close(recoloured(image.byte(), *options), recoloured(image / 255, *options))
+
+
+def test_noise_has_no_mean_its_deviation_and_no_pattern():
+    image = torch.zeros(3, 3, 97, 101)  # no multiple of eight
+    strength = torch.tensor([0.0, 0.01, 0.02])
+    noise = _noise(keys(3, 7), image, strength)
+    assert noise.shape == image.shape
+    torch.testing.assert_close(noise.flatten(1).std(1), strength, rtol=0.02, atol=0)
+    assert noise[2].mean().abs() < 4 * 0.02 / image[0].numel() ** 0.5
+    for shift in (1, 2, 8, 97):
+        flat = noise[2].flatten() / 0.02
+        assert (flat[shift:] * flat[:-shift]).mean().abs() < 4 / flat.numel() ** 0.5
 
 
 def test_cut_depth_shows_depth_stretched_to_0_1_in_the_box_and_colours_elsewhere():
