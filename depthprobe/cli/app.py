@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 import depthprobe
 from depthprobe.cli import commands, measure, protocols, trainer
 
-EXPECTED = (ValueError, OSError, MemoryError, ImportError)
+EXPECTED = (ValueError, OSError, MemoryError, ImportError, FloatingPointError)
 HELP = """What does a monocular depth network look at, and why does it fail?
 
 Measure networks with probes on images with depth, then compare and read the results:
@@ -20,7 +20,7 @@ Measure networks with probes on images with depth, then compare and read the res
 
     depthprobe report out/demo
 
-What there is to choose from: depthprobe list models|datasets|probes|metrics|protocols|selectors|fills
+What there is to choose from: depthprobe list models|datasets|probes|metrics|protocols|selectors|fills|recipes
 """
 
 
