@@ -1,4 +1,4 @@
-"""MODELS: ready networks and oracles by full name; SCHEMES: open families of names such as `timm:<backbone>`."""
+"""MODELS: networks and oracles by name; SCHEMES: families such as `timm:<backbone>`; OPTIONS: what any may take."""
 
 from urllib.parse import parse_qsl
 
@@ -7,19 +7,21 @@ from depthprobe.registry import Registry
 
 MODELS = Registry("model")
 SCHEMES = Registry("model scheme")
+OPTIONS = Registry("model option")  # (model, text, seed) -> None: changes the model in place
 
 
 def load_model(name: str) -> DepthModel:
     """Open a network by name: `zoo:convnext`, `oracle:row`, `timm:resnet18`, `ckpt:FILE`, `py:package.module:factory`.
 
     Options follow a question mark, as in `py:mynet:build?output=affine_disparity&size=192x256` or `oracle:window?r=9`.
-    The model is in eval mode, on the CPU.
+    Those in OPTIONS go with every model: `zoo:convnext?dgr=depth`. The model is in eval mode, on the CPU.
 
     Raises:
         ValueError: if neither a model nor a scheme of that name is known, or an option does not fit.
     """
     base, _, query = name.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
+    added = {key: options.pop(key) for key in OPTIONS if key in options}
     scheme, _, rest = base.partition(":")
     if base in MODELS:
         model = MODELS[base](**options)
@@ -28,5 +30,7 @@ def load_model(name: str) -> DepthModel:
     else:
         known = [*MODELS.names(), *(f"{s}:{SCHEMES.facts(s)['form']}" for s in SCHEMES)]
         raise ValueError(f"Expected `model` to be one of {known}, but got {name!r}.")
+    for key, text in added.items():
+        OPTIONS[key](model, text, seed=int(options.get("seed", "0")))
     loaded: DepthModel = model.eval()
     return loaded

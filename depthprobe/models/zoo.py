@@ -4,6 +4,7 @@ They differ in the encoder alone: same decoder, data, steps and schedule. The ca
 command, data version, steps, seed and test scores.
 """
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -11,12 +12,10 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from depthprobe.models.adapter import DepthModel, ModelCard
-from depthprobe.models.registry import MODELS
-from depthprobe.models.timm_depth import build, reading_points
+from depthprobe.models.adapter import DepthModel
+from depthprobe.models.registry import MODELS, load_model
 
 WEIGHTS = Path(__file__).parent / "weights"
-SIZE = (96, 128)
 
 
 def read_card(name: str) -> dict[str, Any]:
@@ -33,30 +32,26 @@ def read_card(name: str) -> dict[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
-def _load(name: str, backbone: str, family: str) -> DepthModel:
+def _load(name: str) -> DepthModel:
+    """The network that the card's recipe names, refinements included, with the shipped weights."""
     facts, path = read_card(name), WEIGHTS / f"{name}.safetensors"
-    net = build(backbone, size=SIZE)
-    net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
-    card = ModelCard(
-        name=f"zoo:{name}",
-        tag=str(facts["tag"]),
-        family=family,
-        output="metric_depth",
-        size=SIZE,
-        layers=reading_points(net),
-        digest=hashlib.sha256(path.read_bytes()).hexdigest()[:12],
-        facts=facts,
+    model = load_model(str(facts["recipe"]["model"]))
+    state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+    model.net.load_state_dict(state)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    model.card = dataclasses.replace(
+        model.card, name=f"zoo:{name}", tag=str(facts["tag"]), digest=digest, facts=model.card.facts | facts
     )
-    return DepthModel(net, card)
+    return model
 
 
 @MODELS.register("zoo:convnext", summary="ConvNeXt-atto encoder (CNN)", family="cnn", backbone="convnext_atto")
 def convnext() -> DepthModel:
     """ConvNeXt-atto with the shared decoder, trained on rooms."""
-    return _load("convnext", "convnext_atto", "cnn")
+    return _load("convnext")
 
 
 @MODELS.register("zoo:pvt", summary="PVT-v2-b0 encoder (Transformer)", family="transformer", backbone="pvt_v2_b0")
 def pvt() -> DepthModel:
     """PVT-v2-b0 with the shared decoder, trained on rooms."""
-    return _load("pvt", "pvt_v2_b0", "transformer")
+    return _load("pvt")
