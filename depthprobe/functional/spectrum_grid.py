@@ -28,8 +28,8 @@ SOURCE = "depthprobe (F test of a spectral line against its neighbours)"
 CUT = 3.0
 LEAST_CYCLES = 4
 _FLOOR = 1e-6  # differences of ln depth in float32 are rounded at a tenth of it
-_GUARD, _SIDE, _REACH, _LEAST = 2, 6, 20, 4
-"""Bins left out beside a line; neighbours wanted on each side; bins to look for them; fewest of them in all."""
+_SIDE, _REACH, _LEAST = 6, 20, 4
+"""Neighbours of a line wanted on each side; bins to look for them; fewest of them in all."""
 
 
 class Grid(NamedTuple):
@@ -48,10 +48,10 @@ def own_lines(period: float, periods: Sequence[float]) -> list[float]:
 
 
 def _neighbours(line: float, columns: int, lines: Sequence[float]) -> list[float]:
-    """Frequencies of the background of a line: nearest first on both sides, away from all other lines."""
+    """Frequencies of the background of a line: nearest first on both sides, more than 1.5 bins from every line."""
     found = []
     for side in (-1, 1):
-        near = (line + side * j / columns for j in range(_GUARD, _REACH + 1))
+        near = (line + side * j / columns for j in range(1, _REACH + 1))
         inside = (f for f in near if 1.5 / columns < f < 0.5 - 0.5 / columns)
         free = [f for f in inside if all(abs(f - other) * columns > 1.5 for other in lines)]
         found += free[:_SIDE]

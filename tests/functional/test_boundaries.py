@@ -189,6 +189,28 @@ def test_depthpro_equals_the_release_where_every_direction_has_edges():
     assert float(got) == pytest.approx(total, rel=1e-12)
 
 
+def test_a_direction_without_edges_leaves_the_average():
+    """A single step to the right: the perfect prediction has 1, where the release would give 1/4."""
+    depth, valid = torch.full((1, 1, 8, 12), 3.0), torch.ones(1, 1, 8, 12, dtype=torch.bool)
+    depth[..., 6:] = 1.5
+    got = all_metrics(depth, depth, valid, ["depthpro_f1", "depthpro_recall"])
+    assert [float(v) for v in got.values()] == pytest.approx([1.0, 1.0])
+    half = depth.clone()
+    half[..., :4, :] = 3.0  # the upper half of the edge is missed, a horizontal one is made up
+    got = all_metrics(half, depth, valid, ["depthpro_f1", "depthpro_recall"])
+    assert float(got["depthpro_recall"]) == pytest.approx(0.5)
+    assert float(got["depthpro_f1"]) == pytest.approx(2 * 0.5 * 0.5 / (0.5 + 0.5))  # precision: mean of 1 and 0
+
+
+def test_syns_does_not_cut_the_distance_of_a_missed_edge():
+    depth, valid = torch.full((1, 1, 40, 64), 4.0), torch.ones(1, 1, 40, 64, dtype=torch.bool)
+    depth[..., 16:], depth[..., 48:] = 2.0, 1.0
+    pred = depth.clamp(min=2.0)  # the second step, 32 pixels from the first, is missed
+    got = all_metrics(pred, depth, valid, ["dbe_com", "syns_edge_com"])
+    assert float(got["dbe_com"]) < 4  # about a third of all edge pixels, each cut at 10
+    assert float(got["syns_edge_com"]) == pytest.approx(16, abs=0.5)  # half of the true ones is 32 away
+
+
 def test_annotated_edges_take_the_place_of_cannys():
     depth, valid, _ = truth(batch=1)
     edges = torch.zeros_like(valid)

@@ -162,6 +162,12 @@ def test_one_band_of_everything_is_the_whole(name):
     torch.testing.assert_close(whole, METRICS[name](pred, depth, valid), rtol=1e-12, atol=1e-15)
 
 
+def test_a_band_begins_with_its_start():
+    x = torch.tensor([[[0.5, 1.0, 1.5, 2.0, 9.0]]])
+    valid = torch.tensor([[[True, True, True, True, False]]])
+    assert bands(x, [1.0, 2.0], valid).labels.tolist() == [[[-1, 0, 0, 1, -1]]]
+
+
 def test_bands_refuse_what_cannot_be_divided():
     pred, depth, valid, _ = example()
     t = Terms(pred, Truth(depth, valid))

@@ -157,6 +157,17 @@ def test_under_the_null_p_is_uniform(beta):
             assert beta != 2 or share > level - limit, (period, level, share)
 
 
+def test_a_grid_is_found_where_p_is_below_alpha_over_the_number_of_periods():
+    x = noise(200, (48, 128), 2.0, seed=9)
+    test = grid_test(x, everywhere(x), SQUARE, alpha=0.3)
+    tests = test.p.isfinite().sum(1, keepdim=True)
+    assert torch.equal(test.found == 1, test.p < 0.3 / tests)
+    between = (test.p < 0.3) & (test.p > 0.3 / tests)
+    assert int(tests.unique()) == 3 and bool(between.any())
+    best = torch.where(test.found == 1, test.p, 2.0).min(1)
+    assert torch.equal(test.period, torch.where(best.values < 2, best.indices, -1))
+
+
 @pytest.mark.parametrize("number", range(3))
 @pytest.mark.parametrize("amplitude", [0.0025, 0.02])
 def test_a_planted_grid_is_found_at_its_period_with_its_amplitude(number, amplitude):

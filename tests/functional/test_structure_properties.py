@@ -37,11 +37,11 @@ def call(name, pred, depth, valid, known):
 def test_facts(name):
     facts = METRICS.facts(name)
     first = METRICS[name].__doc__.splitlines()[0]
-    assert first.endswith((".", "…")) and len(first) < 120
-    assert set(facts["inputs"].split()) <= {"pred", "depth", "valid", "matte", *KNOWN}
-    if name != "depth_step":
-        low, high = facts["range"]
-        assert low <= facts["perfect"] <= high
+    assert first.endswith(".") and len(first) < 120
+    assert "terms" not in facts or set(facts["inputs"].split()) <= {"pred", "depth", "valid", *KNOWN}
+    if "perfect" in facts and not math.isnan(facts["perfect"]):
+        assert facts["range"][0] <= facts["perfect"] <= facts["range"][1]
+    assert "perfect" in facts or facts["better"] == "none"
 
 
 @pytest.mark.parametrize("name", NAMES)
