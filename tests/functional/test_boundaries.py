@@ -205,10 +205,12 @@ def test_a_direction_without_edges_leaves_the_average():
 def test_syns_does_not_cut_the_distance_of_a_missed_edge():
     depth, valid = torch.full((1, 1, 40, 64), 4.0), torch.ones(1, 1, 40, 64, dtype=torch.bool)
     depth[..., 16:], depth[..., 48:] = 2.0, 1.0
+    edges = torch.zeros_like(valid)
+    edges[..., 15], edges[..., 47] = True, True
     pred = depth.clamp(min=2.0)  # the second step, 32 pixels from the first, is missed
-    got = all_metrics(pred, depth, valid, ["dbe_com", "syns_edge_com"])
-    assert float(got["dbe_com"]) < 4  # about a third of all edge pixels, each cut at 10
-    assert float(got["syns_edge_com"]) == pytest.approx(16, abs=0.5)  # half of the true ones is 32 away
+    got = all_metrics(pred, depth, valid, ["dbe_com", "syns_edge_com"], edges=edges)
+    assert float(got["dbe_com"]) < 5.5  # less than half of all edge pixels, each cut at 10
+    assert float(got["syns_edge_com"]) == pytest.approx(16, abs=1)  # half of the true ones is 32 away
 
 
 def test_annotated_edges_take_the_place_of_cannys():
