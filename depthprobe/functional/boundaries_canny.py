@@ -1,7 +1,8 @@
 """Boundaries matched within a distance (iBims-1, SYNS), and depth order relative to a plane.
 
-Convention: as `metrics`. Edges of a prediction are Canny's (scikit-image) and distances are exact Euclidean transforms
-(scipy), image by image on the CPU, in float64; everything else is batched. Pixels next to invalid ones are on no edge.
+Convention: as `metrics`. Edges of a prediction are Canny's (scikit-image) and distances those of a k-d tree of the edge
+pixels (scipy; exact, as a distance transform's), image by image on the CPU, in float64; everything else is batched.
+Pixels next to invalid ones are on no edge.
 Edges of the truth are `edges` where the data set annotates them, as the sources do; otherwise Canny's, by the same
 rule. Canny compares neighbours that are equal on both sides of a clean step, so that rounding decides which of the two
 is the edge: a prediction scaled in float32 can move a value by a few thousandths of a pixel.
@@ -13,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from skimage.feature import canny
 from torch import Tensor
 
-from depthprobe.functional.filters import distance_to
 from depthprobe.functional.terms import Terms, Truth, per_pixel
 
 IBIMS = "iBims-1, Koch et al. 2018, arXiv:1805.01328; evaluate_ibims_error_metrics.py"
@@ -66,16 +67,19 @@ class Matched(NamedTuple):
     true_whole: Tensor
 
 
-@functools.cache
-def _true_edges(finder: str) -> Callable[[Truth], tuple[Tensor, Tensor]]:
-    """What finds a truth's edges (T,H,W) and the distance of every pixel to them."""
+def _trees(edges: Tensor) -> list[cKDTree]:
+    """The edge pixels of each image, ready to be asked for the nearest."""
+    return [cKDTree(np.argwhere(one), balanced_tree=False, compact_nodes=False) for one in edges.cpu().numpy()]
 
-    def find(truth: Truth) -> tuple[Tensor, Tensor]:
+
+@functools.cache
+def _true_edges(finder: str) -> Callable[[Truth], list[cKDTree]]:
+    """What finds a truth's edges."""
+
+    def find(truth: Truth) -> list[cKDTree]:
         if "edges" in truth.known:
-            found = truth.known["edges"][:, 0].bool() & truth.valid
-        else:
-            found = FINDERS[finder](truth.depth, truth.valid)
-        return found, distance_to(found[:, None], torch.float64)[:, 0]
+            return _trees(truth.known["edges"][:, 0].bool() & truth.valid)
+        return _trees(FINDERS[finder](truth.depth, truth.valid))
 
     return find
 
@@ -85,25 +89,22 @@ def _matched(finder: str) -> Callable[[Terms], Matched]:
     """What matches the edges of pred and truth."""
 
     def match(t: Terms) -> Matched:
-        true, to_true = (t.take(x).expand_as(t.pred) for x in t.truth.derive(_true_edges(finder)))
-        own = FINDERS[finder](t.pred, t.take(t.truth.valid))
-        to_own = distance_to(own[:, None], torch.float64)[:, 0]
-        near = own & (to_true < CUT)
-
-        def total(x: Tensor, where: Tensor) -> Tensor:
-            return torch.where(where, x, 0.0).sum((1, 2))
-
-        return Matched(
-            own=own.sum((1, 2)).double(),
-            true=true.sum((1, 2)).double(),
-            near=near.sum((1, 2)).double(),
-            near_sum=total(to_true, near),
-            own_sum=total(to_true.clamp(max=CUT), own),
-            true_sum=total(to_own.clamp(max=CUT), true),
-            true_whole=total(to_own, true),
-        )
+        truth = t.truth.derive(_true_edges(finder))
+        own = _trees(FINDERS[finder](t.pred, t.take(t.truth.valid)))
+        found = [_sums(mine, truth[i]) for mine, i in zip(own, t.index, strict=True)]
+        return Matched(*torch.tensor(found, dtype=torch.float64, device=t.pred.device).unbind(1))
 
     return match
+
+
+def _sums(own: cKDTree, true: cKDTree) -> tuple[float, ...]:
+    """The entries of `Matched` for one image; distances to a map without edges are infinite."""
+    to_true, to_own = (
+        b.query(a.data)[0] if a.n and b.n else np.full(a.n, np.inf) for a, b in ((own, true), (true, own))
+    )
+    near = to_true[to_true < CUT]
+    cut = (float(np.minimum(d, CUT).sum()) for d in (to_true, to_own))
+    return own.n, true.n, len(near), float(near.sum()), *cut, float(to_own.sum())
 
 
 def _accuracy(finder: str, t: Terms) -> Tensor:

@@ -68,15 +68,15 @@ def box_mean(x: Tensor, width: int) -> Tensor:
     return _separable(x, 0.0, width)
 
 
-def distance_to(mask: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+def distance_to(mask: Tensor) -> Tensor:
     """Euclidean distance (B,1,H,W), in pixels, from each pixel to the nearest true pixel of a bool mask (B,1,H,W).
 
-    Convention: where a mask is empty the distance is infinite. scipy's exact transform, image by image on the CPU.
+    Convention: float32; where a mask is empty the distance is infinite.
     """
-    out = torch.full(mask.shape, float("inf"), dtype=dtype)
+    out = torch.full(mask.shape, float("inf"), dtype=torch.float32)
     for i, one in enumerate(mask[:, 0].cpu().numpy()):
         if one.any():
-            out[i, 0] = torch.from_numpy(ndimage.distance_transform_edt(~one))
+            out[i, 0] = torch.from_numpy(ndimage.distance_transform_edt(~one)).float()
     return out.to(mask.device)
 
 

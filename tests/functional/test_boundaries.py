@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage
 from skimage.feature import canny
 from structures import H, W, pixels, prediction, truth
 
@@ -221,12 +220,6 @@ def test_annotated_edges_take_the_place_of_cannys():
     own = canny_edges(prediction(depth)[0], valid[0], "ibims")
     true = [tuple(p) for p in (edges & valid)[0, 0].nonzero().tolist()]
     assert float(got) == pytest.approx(matched(own, true, "ibims")[1], rel=1e-12)
-
-
-def test_the_distance_that_is_used_is_exact():
-    edges = torch.rand(24, 31, generator=torch.Generator().manual_seed(2)).numpy() > 0.98
-    want = distances([(y, x) for y in range(24) for x in range(31)], [tuple(p) for p in np.argwhere(edges).tolist()])
-    np.testing.assert_allclose(ndimage.distance_transform_edt(~edges).ravel(), want)
 
 
 @pytest.mark.parametrize("shift", [1, 2, 4])
