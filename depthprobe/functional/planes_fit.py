@@ -21,37 +21,39 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
-def segment_planes(depth: Tensor, valid: Tensor, *, tolerance: float = 0.01) -> Tensor:
+def segment_planes(depth: Tensor, valid: Tensor, *, tolerance: float = 0.01, step: Tensor | None = None) -> Tensor:
     """Plane numbers (B,1,H,W) int32 of the truth, -1 on no plane; at most 32, each of at least 1 % of the pixels.
 
     Convention: depth (B,1,H,W), metres; valid bool (B,1,H,W). A pixel agrees with a plane if its depth is within
-    `tolerance`, as a share of depth: it must exceed the truth's own noise and steps (0.01 is 4 cm at 4 m), and
-    surfaces bent by less than that count as planes. Parts of one plane that do not touch are separate planes.
+    `tolerance`, as a share of depth (0.01 is 4 cm at 4 m), or within `step` (B,), the truth's own resolution in metres
+    (the metric `depth_step`; None: exact). Surfaces bent by less count as planes. Parts of one plane that do not touch
+    are separate planes.
 
     Raises:
         ValueError: on unequal shapes, or a tolerance outside (0, 1].
     """
     check_shapes(depth=(depth, "b 1 h w"), valid=(valid, "b 1 h w"))
     check_range("tolerance", tolerance, 0, 1, open_low=True)
-    maps = zip(depth[:, 0].double().cpu().numpy(), valid[:, 0].cpu().numpy(), strict=True)
-    found = np.stack([_segmented(one, known, tolerance) for one, known in maps])
+    steps = np.zeros(len(depth)) if step is None else step.double().nan_to_num(0.0).cpu().numpy()
+    maps = zip(depth[:, 0].double().cpu().numpy(), valid[:, 0].cpu().numpy(), steps, strict=True)
+    found = np.stack([_segmented(np.where(v, g, 1.0), v, tolerance, s) for g, v, s in maps])
     return torch.from_numpy(found)[:, None].to(depth.device)
 
 
-def _segmented(depth: Floats, valid: Bools, tolerance: float) -> NDArray[np.int32]:
+def _segmented(depth: Floats, valid: Bools, tolerance: float, step: float) -> NDArray[np.int32]:
     labels = np.full(depth.shape, -1, np.int32)
     free, number = valid.copy(), 0
-    inverse = np.where(valid, 1 / np.where(valid, depth, 1.0), 0.0)
-    for cell in _cells(depth, inverse, valid, tolerance):
+    inverse, within = 1 / depth, np.maximum(tolerance, step / depth)
+    for cell in _cells(depth, inverse, valid, within):
         if number == MOST or free[cell].mean() < 0.5:
             continue
-        plane = _grown(depth, inverse, free, cell, tolerance)
+        plane = _grown(depth, inverse, free, cell, within)
         if plane.sum() >= LEAST_SHARE * depth.size:
             labels[plane], free[plane], number = number, False, number + 1
     return labels
 
 
-def _cells(depth: Floats, inverse: Floats, valid: Bools, tolerance: float) -> list[tuple[slice, slice]]:
+def _cells(depth: Floats, inverse: Floats, valid: Bools, within: Floats) -> list[tuple[slice, slice]]:
     """The cells of a regular lattice that are flat by themselves, flattest first."""
     height, width = depth.shape
     size = max(3, round(max(height, width) / CELLS))
@@ -63,8 +65,8 @@ def _cells(depth: Floats, inverse: Floats, valid: Bools, tolerance: float) -> li
             where[cell] = valid[cell]
             if where[cell].mean() < 0.5:
                 continue
-            error = np.abs(_deviation(depth, inverse, _fit(inverse, depth, where)))[where]
-            if error.max() < tolerance:
+            error = (np.abs(_deviation(depth, inverse, _fit(inverse, depth, where))) / within)[where]
+            if error.max() < 1:
                 found.append((float(np.sqrt((error**2).mean())), top, left, cell))
     return [cell for *_, cell in sorted(found, key=lambda one: one[:3])]
 
@@ -84,13 +86,13 @@ def _deviation(depth: Floats, inverse: Floats, plane: Floats) -> Floats:
     return out
 
 
-def _grown(depth: Floats, inverse: Floats, free: Bools, cell: tuple[slice, slice], tolerance: float) -> Bools:
+def _grown(depth: Floats, inverse: Floats, free: Bools, cell: tuple[slice, slice], within: Floats) -> Bools:
     """The free pixels that agree with a cell's plane and hang together with it."""
     plane = np.zeros_like(free)
     plane[cell] = free[cell]
     seed = plane.copy()
     for _ in range(3):
-        agrees = free & (np.abs(_deviation(depth, inverse, _fit(inverse, depth, plane))) < tolerance)
+        agrees = free & (np.abs(_deviation(depth, inverse, _fit(inverse, depth, plane))) < within)
         parts, _ = ndimage.label(agrees)
         here = np.bincount(parts[seed & agrees], minlength=1)
         if len(here) < 2 or here[1:].max() == 0:

@@ -35,7 +35,7 @@ class ContinuityPlan:
         depth_bands, edge_bands: where the bands begin, in metres of true depth and in pixels from the nearest depth
             edge of the truth (0: on it); the last band is open. Empty: no bands.
         plane_tolerance: what may deviate from a plane, as a share of depth, where planes have to be fitted because the
-            data set has no map `plane`.
+            data set has no map `plane`; deviations up to the truth's own step do not count either.
         dither: also score the truth plus uniform noise of its own step (`depth_step`) as if it were a prediction: what
             the truth's quantisation alone contributes (`metric@dither`). The seed decides the noise.
     """
@@ -79,9 +79,9 @@ def continuity(model: DepthModel, batch: Batch, plan: ContinuityPlan) -> pd.Data
     batch, protocol = as_read(batch, plan.protocol)
     raw = predict(model, batch.image, flip=protocol.flip)
     pred, mask = prepare(raw, batch.depth, batch.valid, kind=model.card.output, protocol=protocol)
-    truth = Truth(batch.depth, mask, **_known(batch, mask, plan))
-    parts = [_values(Terms(pred, truth), plan, "")]
     step = METRICS["depth_step"](batch.depth, mask)
+    truth = Truth(batch.depth, mask, **_known(batch, mask, step, plan))
+    parts = [_values(Terms(pred, truth), plan, "")]
     parts.append([("depth_step", "", float("nan"), step)])
     if plan.dither:
         parts.append(_values(Terms(_dithered(batch, step, plan.seed), truth), plan, "@dither"))
@@ -92,12 +92,12 @@ Value = tuple[str, str, float, Tensor]
 """Metric, factor, level and the values (B,)."""
 
 
-def _known(batch: Batch, mask: Tensor, plan: ContinuityPlan) -> dict[str, Tensor]:
+def _known(batch: Batch, mask: Tensor, step: Tensor, plan: ContinuityPlan) -> dict[str, Tensor]:
     """What the truth knows besides depth; planes are fitted if a metric asks for them and the data set has none."""
     known = known_facts(batch)
     wanted = any("planes" in METRICS.facts(name)["inputs"] for name in plan.metrics)
     if wanted and "planes" not in known and "intrinsics" in known:
-        known["planes"] = segment_planes(batch.depth, mask, tolerance=plan.plane_tolerance)
+        known["planes"] = segment_planes(batch.depth, mask, tolerance=plan.plane_tolerance, step=step)
     return known
 
 

@@ -27,11 +27,16 @@ def test_a_corner_is_two_planes():
     assert left[0, 0] != right[0, 0] and int(labels.min()) >= 0
 
 
-def test_a_tolerance_has_to_exceed_the_steps_of_the_truth():
+def test_steps_of_the_truth_do_not_count_once_they_are_known():
     depth = two_walls()
     steps, valid = (depth / 0.0392).round() * 0.0392, torch.ones_like(depth, dtype=torch.bool)  # 2 cm at 1.5 to 3 m
-    coarse, fine = (float((segment_planes(steps, valid, tolerance=t) >= 0).double().mean()) for t in (0.02, 0.001))
-    assert coarse > 0.95 and fine < 0.4
+    blind = segment_planes(steps, valid, tolerance=0.002)
+    found = segment_planes(steps, valid, tolerance=0.002, step=METRICS["depth_step"](steps, valid))
+    assert float((blind >= 0).double().mean()) < 0.4
+    assert float((found >= 0).double().mean()) > 0.95
+    assert (
+        len(found[..., :44].unique()) == len(found[..., 52:].unique()) == 1 and found[0, 0, 0, 0] != found[0, 0, 0, -1]
+    )
 
 
 def test_spheres_and_noise_are_no_planes():
