@@ -17,6 +17,7 @@ from torch import Tensor
 
 from depthprobe.checks import check_range
 from depthprobe.functional.transport_fixed_point import FixedPoint
+from depthprobe.functional.transport_grid import full_precision
 from depthprobe.functional.transport_line import histogram_wasserstein, row_wasserstein
 from depthprobe.functional.transport_mass import balanced_mass, unbalanced_mass
 from depthprobe.functional.transport_solver import Problem, potentials
@@ -86,7 +87,7 @@ def sinkhorn_divergence(
     """
     p, q, settings = _prepare(a, b, valid, blur, reach, tolerance, max_iterations)
     eps = settings["blur"] ** 2
-    with torch.no_grad(), torch.autocast(p.device.type, enabled=False):
+    with torch.no_grad(), full_precision(p.device):
         cross = potentials(Problem(p, q, **settings))
         value = _dual(p, q, cross, eps, reach)
         slopes = [_slope(cross.f, eps, reach), _slope(cross.partner, eps, reach)]
@@ -120,7 +121,7 @@ def sinkhorn_potentials(
 
     Arguments, conventions and errors as `sinkhorn_divergence`.
     """
-    with torch.no_grad(), torch.autocast(a.device.type, enabled=False):
+    with torch.no_grad(), full_precision(a.device):
         p, q, settings = _prepare(a, a if b is None else b, valid, blur, reach, tolerance, max_iterations)
         solved = potentials(Problem(p, None if b is None else q, **settings))
     residual = p.new_tensor(solved.residual)

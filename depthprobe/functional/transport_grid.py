@@ -4,8 +4,10 @@ Convention: fields are (B,H,W), potentials divided by eps; lengths are in pixels
 exp(-|y - z|² / 2σ²) is a product of one kernel per axis, so applying it costs two small matrix products, O(HW(H+W)).
 """
 
+import contextlib
 import functools
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -14,6 +16,30 @@ from torch.nn import functional as F
 ROOM = {torch.float32: 60.0, torch.float64: 600.0}  # natural logarithms that fit between 1 and underflow, with a margin
 LEAST = {torch.float32: 1e-30, torch.float64: 1e-280}  # a sum this large lost less than 1e-7 of itself to underflow
 LOWEST = -1e30  # stands for the maximum of nothing, so that (-inf) - (-inf) never happens
+
+
+@contextlib.contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Float32 products in float32: no autocast, no TF32, no bfloat16 inside; every setting is as before after it.
+
+    Trainings often allow TF32, whose products are known to 1e-3: a marginal could never be met to 1e-5.
+    """
+    backends = [b for b in (torch.backends.cuda, torch.backends.mkldnn) if hasattr(b, "matmul")]
+    products = [b.matmul for b in backends if hasattr(b.matmul, "fp32_precision")]
+    before = [p.fp32_precision for p in products]
+    legacy = None if products else torch.get_float32_matmul_precision()  # before torch 2.9
+    try:
+        for product in products:
+            product.fp32_precision = "ieee"
+        if legacy is not None:
+            torch.set_float32_matmul_precision("highest")
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        for product, value in zip(products, before, strict=True):
+            product.fp32_precision = value
+        if legacy is not None:
+            torch.set_float32_matmul_precision(legacy)
 
 
 class Line:
@@ -109,7 +135,7 @@ class GridKernel:
         and `exact` is to be used. It is smaller where ln-range and distances exceed what the number format holds.
         """
         top = x.amax((1, 2), keepdim=True)
-        sums = torch.matmul(torch.matmul((x - top).exp_(), self.x.matrix).transpose(1, 2), self.y.matrix)
+        sums = _both((x - top).exp_(), self.x.matrix, self.y.matrix)
         smallest = sums.amin()
         return sums.log_().add_(top), smallest
 
@@ -120,14 +146,22 @@ class GridKernel:
     def average(self, x: Tensor) -> Tensor:
         """The field (B,H,W) averaged with the kernel's weights."""
         coverage = self.y.matrix.sum(1, keepdim=True) * self.x.matrix.sum(1)
-        return torch.matmul(self.y.matrix, x @ self.x.matrix) / coverage
+        return _both(x, self.x.matrix, self.y.matrix).transpose(1, 2) / coverage
 
     def low_pass(self, x: Tensor, response: Tensor) -> Tensor:
         """The field (B,H,W) with its cosine modes multiplied by `response`, the modes the kernel erases dropped."""
         (cy, _), (cx, _) = self.y.modes, self.x.modes
-        return torch.matmul(cy.T, (torch.matmul(cy, x @ cx.T) * response) @ cx)
+        return _both(_both(x, cx.T, cy.T) * response, cy, cx)
 
     @property
     def symbol(self) -> Tensor:
-        """What the kernel, normalised, multiplies each cosine mode by (my,mx)."""
-        return self.y.modes[1][:, None] * self.x.modes[1]
+        """What the kernel, normalised, multiplies each cosine mode by (mx,my)."""
+        return self.x.modes[1][:, None] * self.y.modes[1]
+
+
+def _both(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """A field (B,H,W) times a matrix along its last axis, then times one along the other: (B,W,H), turned.
+
+    Batched in this order both products are one plain matrix product; a matrix times a batch is several times slower.
+    """
+    return (x @ first).transpose(1, 2) @ second

@@ -24,7 +24,7 @@ from depthprobe.functional.transport_fixed_point import (
 )
 from depthprobe.functional.transport_grid import GridKernel
 
-WIDEST = 0.25  # blur of the first stage
+WIDEST = 0.15  # blur of the first stage
 COARSEST = 8  # pixels of the longer side below which nothing is pooled
 ON_THE_WAY = (1e-2, 30)  # tolerance and limit of iterations at a blur that is not the last
 AT_THE_BLUR = (1e-3, 30)  # the same on a grid that is not the last

@@ -9,16 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transport_cases import dense_divergence, dense_transport, distances, guess, kl, pair, room
 
+from depthprobe.functional import transport
 from depthprobe.functional.transport import sinkhorn_divergence, sinkhorn_potentials
 
-ot = pytest.importorskip("ot")
 CASES = [("random", 16, 16, 0.1), ("depth", 12, 18, 0.1), ("masked", 18, 12, 0.1), ("depth", 12, 12, 0.05)]
 LARGE = [
     (kind, *size, blur)
     for kind in ("random", "depth", "masked")
-    for size in ((32, 32), (24, 32), (32, 16))
-    for blur in (0.1, 0.05)
+    for size, blur in (((32, 32), 0.1), ((24, 32), 0.05), ((32, 16), 0.05))
 ]
+
+
+@pytest.fixture
+def ot():
+    return pytest.importorskip("ot")
 
 
 def translated(h, w, dy, dx):
@@ -59,7 +63,7 @@ def test_a_map_is_at_no_distance_from_itself(kind, dtype):
 
 
 @pytest.mark.parametrize("size", [(1, 48), (48, 1)])
-def test_one_dimensional_maps_tend_to_the_quantile_formula(size):
+def test_one_dimensional_maps_tend_to_the_quantile_formula(size, ot):
     a, b, _ = pair("depth", *size)
     want = ot.emd2_1d(*[np.arange(48.0) / 48] * 2, *((x / x.sum()).flatten().numpy() for x in (a, b))) / 2
     assert sinkhorn_divergence(a, b, blur=0.4 / 48).item() == pytest.approx(want, rel=0.01)
@@ -68,19 +72,18 @@ def test_one_dimensional_maps_tend_to_the_quantile_formula(size):
 # POT
 
 
-def pot_cost(p, q, cost, eps):
+def pot_cost(ot, p, q, cost, eps):
     """OT(p,q) with entropy relative to p ⊗ q, from POT's plan."""
-    method = "sinkhorn_log" if len(p) < 300 else "sinkhorn_stabilized"
-    plan = ot.sinkhorn(p, q, cost, eps, method=method, numItermax=20_000, stopThr=1e-7, warn=True)
+    plan = ot.sinkhorn(p, q, cost, eps, method="sinkhorn_log", numItermax=20_000, stopThr=1e-7, warn=True)
     return (plan * cost).sum() + eps * kl(plan, np.outer(p, q))
 
 
-def check_against_pot(kind, h, w, blur):
+def check_against_pot(ot, kind, h, w, blur):
     a, b, valid = pair(kind, h, w)
     inside = valid.flatten().numpy()
     p, q = (x.flatten().numpy()[inside] / x[valid].sum().item() for x in (a, b))
     cost = distances(h, w)[np.ix_(inside, inside)]
-    cross, own_p, own_q = (pot_cost(x, y, cost, blur**2) for x, y in ((p, q), (p, p), (q, q)))
+    cross, own_p, own_q = (pot_cost(ot, x, y, cost, blur**2) for x, y in ((p, q), (p, p), (q, q)))
     plain = sinkhorn_divergence(a, b, valid=valid, blur=blur, debias=False)
     assert plain.item() == pytest.approx(cross, rel=1e-4)
     for dtype in (torch.float64, torch.float32):
@@ -89,18 +92,18 @@ def check_against_pot(kind, h, w, blur):
 
 
 @pytest.mark.parametrize(("kind", "h", "w", "blur"), CASES)
-def test_equals_pot_at_the_same_eps(kind, h, w, blur):
-    check_against_pot(kind, h, w, blur)
+def test_equals_pot_at_the_same_eps(ot, kind, h, w, blur):
+    check_against_pot(ot, kind, h, w, blur)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "h", "w", "blur"), LARGE)
-def test_equals_pot_at_the_same_eps_on_larger_maps(kind, h, w, blur):
-    check_against_pot(kind, h, w, blur)
+def test_equals_pot_at_the_same_eps_on_larger_maps(ot, kind, h, w, blur):
+    check_against_pot(ot, kind, h, w, blur)
 
 
 @pytest.mark.parametrize(("kind", "last"), [("random", 0.85), ("depth", 0.94), ("masked", 0.94)])
-def test_tends_to_the_exact_cost_as_the_blur_shrinks(kind, last):
+def test_tends_to_the_exact_cost_as_the_blur_shrinks(ot, kind, last):
     """Mass moves by about a pixel here, and atoms pay for places between pixels, which a blur does not see."""
     a, b, valid = pair(kind, 12, 16)
     inside = valid.flatten().numpy()
@@ -115,7 +118,7 @@ def test_tends_to_the_exact_cost_as_the_blur_shrinks(kind, last):
 
 
 @pytest.mark.slow
-def test_equals_the_exact_cost_where_mass_moves_by_several_pixels():
+def test_equals_the_exact_cost_where_mass_moves_by_several_pixels(ot):
     b = room(24, 32)
     a = guess(b, strength=1.0)
     exact = ot.emd2(*((x / x.sum()).flatten().numpy() for x in (a, b)), distances(24, 32))
@@ -321,6 +324,39 @@ def test_autocast_changes_nothing():
     want = sinkhorn_divergence(a, b, valid=valid)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(sinkhorn_divergence(a, b, valid=valid), want)
+
+
+def product_format():
+    """How products of float32 are computed now; an older torch says it by another name."""
+    product = torch.backends.cuda.matmul
+    if hasattr(product, "fp32_precision"):
+        return product.fp32_precision
+    return "tf32" if product.allow_tf32 else "ieee"
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_reduced_precision_of_matrix_products_is_off_inside_and_as_before_after(precision, monkeypatch):
+    a, b, valid = pair("masked", 24, 32)
+    a, b, allowed = a.float(), b.float(), []
+    want, solve = sinkhorn_divergence(a, b, valid=valid), transport.potentials
+
+    def watched(problem):
+        allowed.append(product_format())
+        if len(allowed) > 2:
+            raise KeyError("half-way")
+        return solve(problem)
+
+    monkeypatch.setattr(transport, "potentials", watched)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        assert torch.equal(sinkhorn_divergence(a, b, valid=valid), want)
+        with pytest.raises(KeyError):
+            sinkhorn_divergence(a, b, valid=valid)
+        assert torch.get_float32_matmul_precision() == precision
+        assert (allowed, product_format()) == (["ieee"] * 3, "tf32")
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 # Effort

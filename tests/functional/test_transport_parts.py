@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -188,16 +189,16 @@ PEAK = """
     rng = torch.Generator().manual_seed(0)
     b = 1 + torch.rand(2, 480, 640, generator=rng)
     a = (b * torch.linspace(0.5, 2, 640)).requires_grad_()
-    sinkhorn_divergence(a[:, :32, :32], b[:, :32, :32]).sum().backward()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = int(next(x for x in open("/proc/self/status") if x.startswith("VmRSS")).split()[1])
     sinkhorn_divergence(a, b, blur={blur}).sum().backward()
     print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("blur", [0.05, 0.005])
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory in use from /proc")
+@pytest.mark.parametrize("blur", [0.05, 0.01])
 def test_memory_at_full_size_stays_below_a_gigabyte(blur):
     code = textwrap.dedent(PEAK).format(blur=blur)
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert 0 < float(out) < 1000
+    assert 20 < float(out) < 1000
