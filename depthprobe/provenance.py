@@ -4,9 +4,11 @@ import dataclasses
 import functools
 import hashlib
 import importlib.metadata
+import inspect
 import json
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,15 +60,41 @@ def data_identity(dataset: Dataset) -> dict[str, Any]:
 
 
 def model_identity(model: DepthModel) -> dict[str, Any]:
-    """What decides a model's answers: its card (without notes on its origin) and its weights."""
+    """What decides a model's answers: its card (without notes on its origin), its weights, and the user's own code."""
     card = {f.name: getattr(model.card, f.name) for f in dataclasses.fields(model.card) if f.name != "facts"}
-    return {"card": card, "weights": weights_digest(model)}
+    code = code_digest(model)
+    return {"card": card, "weights": weights_digest(model), **({"code": code} if code else {})}
+
+
+def code_digest(model: nn.Module) -> str:
+    """A hash of the user's own source behind a network's layers and of how it prints itself; "" without such source.
+
+    Convention: the source is the files that define the layers' classes, of a script or notebook the classes alone; code
+    that they only call into is not seen. Installed packages count by their version, not here.
+    """
+    classes = {base for module in model.modules() for base in type(module).__mro__}
+    sources = {text for one in classes if (text := _own_source(one))}
+    return digest([sorted(sources), repr(model)], 12) if sources else ""
+
+
+def _own_source(one: type) -> str:
+    name, file = one.__module__, getattr(sys.modules.get(one.__module__), "__file__", None)
+    if name.partition(".")[0] in ("torch", "depthprobe", *sys.stdlib_module_names):
+        return ""
+    if file and name != "__main__":
+        installed = {"site-packages", "dist-packages"} & set(Path(file).parts)
+        return "" if installed else Path(file).read_text(encoding="utf-8", errors="replace")
+    try:
+        return inspect.getsource(one)
+    except (OSError, TypeError):
+        return ""
 
 
 def part_name(model: Mapping[str, Any], data: Mapping[str, Any], probe: str, plan: Any, samples: Sequence[str]) -> str:
     """The name of the part that holds these measurements and no others.
 
-    It changes with the data, the weights, the plan with its seed, the samples, the package's version and the schema's.
+    It changes with the data, the weights, the user's code, the plan with its seed, the samples, and the versions of
+    the package and of the schema.
     """
     job = {"probe": probe, "type": type(plan).__name__, "plan": dataclasses.asdict(plan)}
     version = [depthprobe.__version__, SCHEMA_VERSION]
