@@ -1,5 +1,7 @@
 """Two processes started by torchrun give the table of one, row for row."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -8,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from torch.distributed.run import get_args_parser
 
 from depthprobe.ranks import cores, open_ranks, pick_device
 from depthprobe.schema import read_note, read_sidecar, read_table
@@ -61,6 +64,26 @@ def test_an_error_of_one_process_ends_all_with_its_sentence(tmp_path):
     done = command("run", f"{tmp_path}/study.toml", "--out", f"{tmp_path}/two", processes=2)
     assert done.returncode != 0
     assert "Expected the truth to be given to `oracle:affine`" in done.stderr
+
+
+def test_every_option_of_a_run_has_a_name_that_torchrun_leaves_alone():
+    """Torchrun reads abbreviations of its own options even behind the program's name: `--n` could be its `--nnodes`."""
+    from typer.main import get_command
+
+    from depthprobe.cli import app
+
+    def passes(name):
+        line = ["--nproc-per-node", "2", "-m", "depthprobe", "run", name, "1"]
+        try:
+            with contextlib.redirect_stderr(io.StringIO()):
+                return get_args_parser().parse_args(line).training_script_args == ["run", name, "1"]
+        except SystemExit:
+            return False
+
+    options = [p.opts for p in get_command(app).commands["run"].params if p.param_type_name == "option"]
+    assert len(options) > 15
+    assert [names for names in options if not any(map(passes, names))] == []
+    assert not passes("--n"), "the reason for the other name"
 
 
 def test_alone_there_is_one_rank_and_nothing_to_wait_for(monkeypatch):

@@ -34,7 +34,7 @@ def run(
     ] = None,
     root: Annotated[Path | None, _option("--root", panel=_DATA, help="Where the data set lies.")] = None,
     split: Annotated[str | None, _option("--split", panel=_DATA, help="train, val or test (default).")] = None,
-    n: Annotated[int | None, _option("--n", panel=_DATA, help="Number of samples.")] = None,
+    n: Annotated[int | None, _option("--n", "-n", panel=_DATA, help="Number of samples (-n under torchrun).")] = None,
     size: Annotated[str | None, _option("--size", panel=_DATA, help="Scenes: height x width, e.g. 96x128.")] = None,
     kind: Annotated[str | None, _option("--kind", panel=_DATA, help="Scenes: rooms, ...")] = None,
     batch_size: Annotated[int | None, _option("--batch-size", panel=_DATA, help="Samples per unit of work.")] = None,
