@@ -1,6 +1,8 @@
 """The command line: what it runs, prints and writes; every expected error is one sentence and exit code 2."""
 
 import json
+import shlex
+import shutil
 
 import pandas as pd
 import pytest
@@ -253,3 +255,35 @@ def test_stopping_says_how_to_go_on(monkeypatch):
     monkeypatch.setattr(measure, "execute", stop)
     result = call("run", "-m", "oracle:row", code=130)
     assert "the same command goes on from here" in result.stderr
+
+
+def test_selectors_by_flag_are_all_that_is_run(tmp_path):
+    args = ["-m", "oracle:row", "-p", "sparse", "--n", 1, "--budget", "0.5", *QUICK]
+    call("run", *args, "--selector", "random", "--out", tmp_path / "a")
+    assert set(read_table(tmp_path / "a")["factor"]) == {"random"}
+    call("run", *args, "--selector", "random", "--reverse", "texture", "--out", tmp_path / "b")
+    assert set(read_table(tmp_path / "b")["factor"]) == {"random", "texture.reversed"}
+
+
+def test_the_command_to_go_on_with_after_one_network_adds_another_to_its_table(tmp_path):
+    out, model = tmp_path / "one", "oracle:window?r=2"
+    text = call("run", "-m", model, "--n", 2, *QUICK, "--out", out).output
+    (line,) = [line for line in text.splitlines() if line.startswith("Next:")]
+    words = shlex.split(line.removeprefix("Next:").replace("ANOTHER", "oracle:row"))
+    assert words[0] == "depthprobe"
+    call(*words[1:])
+    assert set(read_table(out)["model"]) == {"oracle:window", "oracle:row"}
+
+
+def test_compare_says_what_it_split_by_in_the_readers_words(demo):
+    text = call("compare", demo[0], "--by", "probe").output
+    assert "also split by selector" in text
+
+
+def test_compare_warns_of_a_run_that_is_not_complete(demo, tmp_path):
+    assert "not complete" not in call("compare", demo[0]).stderr
+    copy = shutil.copytree(demo[0], tmp_path / "copy")
+    side = read_sidecar(copy) | {"status": "running"}
+    (copy / "table.json").write_text(json.dumps(side))
+    assert "not complete" in call("compare", copy).stderr
+    assert json.loads(call("compare", copy, "--json").stdout)

@@ -30,9 +30,11 @@ def compare(
     """
     from depthprobe.cli import console, summary
     from depthprobe.schema import read_sidecar, read_table
-    from depthprobe.stats import area, translate
+    from depthprobe.stats import area, label, translate
 
     table, side = summary.told_apart(read_table(out)), read_sidecar(out)
+    if side.get("status", "complete") != "complete":
+        console.warn("The run is not complete: give its command again to measure the rest.")
     columns = translate([name.strip() for name in by.split(",") if name.strip()], side.get("axes", {}))
     chosen = choose_metrics(table, metric, summary.metrics_of(table, side))
     table = table[table["metric"].isin(chosen)]
@@ -46,10 +48,10 @@ def compare(
     if as_json:
         typer.echo(found.to_json(orient="records", indent=1, double_precision=12))
         return
-    added = [c for c in wanted if c not in columns]
+    added = [label(c, side.get("axes", {})) for c in wanted if c not in columns]
     fixed = "" if "metric" in wanted else f"{table['metric'].iloc[0]}, "
     note = f"{fixed}95 % intervals over {table['group'].nunique()} groups, p by sign flips"
-    note += f"; also split by {', '.join(added)}, which vary" if added else ""
+    note += f"; also split by {', '.join(added)}" if added else ""
     summary.show_comparison(found, wanted, side, note)
     console.say(f"Page:  depthprobe report {out}")
 

@@ -16,6 +16,11 @@ def say(text: str) -> None:
     Console(highlight=False, soft_wrap=True, markup=False).print(text)
 
 
+def warn(text: str) -> None:
+    """A line on standard error, where it does not mix with what another program reads."""
+    _ERR.print(text, markup=False, style="yellow", soft_wrap=True)
+
+
 def show(table: Table) -> None:
     """A table on standard output, at least 100 columns wide when this is no terminal."""
     console = Console(highlight=False)

@@ -66,13 +66,15 @@ def plans(
 ) -> dict[str, Any]:
     """The plans' tables with flags over them: `shared` ones go to every probe that has the field.
 
+    Convention: None or an empty list is a flag that was not given; an empty tuple empties the field where there is one.
+
     Raises:
         ValueError: if no probe of the run has the field, or an option names no probe of the run.
     """
     changes: dict[str, dict[str, Any]] = {probe: {} for probe in probes}
-    for field, value in ((k, v) for k, v in shared.items() if v):
+    for field, value in ((k, v) for k, v in shared.items() if v or v == ()):
         takers = [probe for probe in probes if field in plan_fields(probe)]
-        if not takers:
+        if value and not takers:
             raise ValueError(f"Expected a probe whose plan has `{field}`, but got {list(probes)}; add one by --probe.")
         for probe in takers:
             changes[probe][field] = list(value)

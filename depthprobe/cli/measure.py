@@ -73,7 +73,8 @@ def run(
     """
     flags = {"root": root, "split": split, "n": n, "size": size, "kind": kind, "batch_size": batch_size,
              "on_error": on_error}  # fmt: skip
-    plan = {"selectors": selector, "reverse": reverse, "budgets": budget, "fills": fill}
+    only = () if selector else None  # selectors named here are all that is run, not those of a default as well
+    plan = {"selectors": selector, "reverse": reverse or only, "budgets": budget, "fills": fill}
     top = {"models": model, "probes": probe, "protocols": protocol, "seeds": seed, "out": out, "device": device,
            "maps": maps}  # fmt: skip
     described = describe(study, top, dataset, flags, data or [], plan, option or [])
@@ -138,7 +139,7 @@ def execute(study: "Study", *, resume: bool, page: bool) -> None:
             place = write_report(Path(study.out))
         console.say(f"Page:  {place}")
     console.say(f"Table: {study.out} ({len(table):,} rows), in {time.perf_counter() - started:.0f} s")
-    console.say(f"Next:  {summary.next_command(table, study.out)}")
+    console.say(f"Next:  {summary.next_command(table, study.out, study.models)}")
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The few numbers that a run ends with, and comparisons: which rows are shown, and how."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -151,13 +152,14 @@ def _notes(side: Mapping[str, Any]) -> None:
                     f"--no-resume removes them)")  # fmt: skip
 
 
-def next_command(table: pd.DataFrame, out: str) -> str:
-    """The one command that a user would run next."""
+def next_command(table: pd.DataFrame, out: str, models: Sequence[str]) -> str:
+    """The one command that a user would run next: comparing the networks, or adding one to the table."""
     if table[["model", "tag"]].drop_duplicates().shape[0] > 1:
         axes = read_sidecar(out).get("axes", {})
         names = [own["factor"] for own in axes.values() if "factor" in own]
         return f"depthprobe compare {out} --by {','.join(['probe', *dict.fromkeys(names)])}"
-    return f"depthprobe run {out}/study.toml --model ANOTHER --out {out}-2"
+    return " ".join(["depthprobe run", shlex.quote(f"{out}/study.toml"), *(f"--model {shlex.quote(m)}" for m in models),
+                     "--model ANOTHER"])  # fmt: skip
 
 
 def comparison(table: pd.DataFrame, by: Sequence[str], **options: Any) -> pd.DataFrame:
