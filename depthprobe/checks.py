@@ -1,7 +1,8 @@
 """The checks at public doors, and the one error sentence: "Expected `x` to be ..., but got ..."."""
 
+import types
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Union, get_args, get_origin
 
 
 def check_shapes(**named: tuple[Any, str]) -> dict[str, int]:
@@ -39,3 +40,23 @@ def check_range(name: str, value: float, low: float, high: float, *, open_low: b
     if not ok:
         bracket = "(" if open_low else "["
         raise ValueError(f"Expected `{name}` to be in {bracket}{low:g}, {high:g}], but got {value!r}.")
+
+
+def check_kind(name: str, value: object, kind: Any) -> None:
+    """Raise ValueError unless `value` is of a kind as annotations say it, e.g. `int | None` or `tuple[int, int]`.
+
+    Convention: a whole number is also a float, a truth value is no number; collections are not looked into.
+    """
+    if not _is_kind(value, kind):
+        shown = kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)
+        raise ValueError(f"Expected {name} to be {shown}, but got {value!r}.")
+
+
+def _is_kind(value: object, kind: Any) -> bool:
+    if get_origin(kind) in (Union, types.UnionType):
+        return any(_is_kind(value, one) for one in get_args(kind))
+    if kind is Any:
+        return True
+    if kind in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, int | float if kind is float else get_origin(kind) or kind)

@@ -7,8 +7,9 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
+from depthprobe.checks import check_kind
 from depthprobe.data import DATASETS, Dataset, load_dataset
 from depthprobe.functional.protocol import PROTOCOLS, Protocol, get_protocol
 from depthprobe.probes import PROBES
@@ -35,6 +36,7 @@ class Study:
     maps: int = 3
 
     def __post_init__(self) -> None:
+        _check_fields({f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
         for name in ("models", "probes", "seeds"):
             if not getattr(self, name):
                 raise ValueError(f"Expected `{name}` to name at least one, but got none.")
@@ -42,6 +44,29 @@ class Study:
             PROBES.facts(probe)
         if unused := sorted(set(self.plan) - set(self.probes)):
             raise ValueError(f"Expected `plan` to set options of the probes {list(self.probes)}, but got {unused}.")
+
+
+def _check_fields(fields: Mapping[str, Any]) -> None:
+    """Raise ValueError, naming the field, unless every one is of its kind: TOML takes `models = "a"` as well as a list."""
+    listed = {"models": (str, "text such as ['zoo:pvt']"), "probes": (str, "text such as ['error']"),
+              "protocols": (str, "text such as ['scenes']"), "seeds": (int, "whole numbers such as [0]")}  # fmt: skip
+    for name, (kind, what) in listed.items():
+        value = fields[name]
+        if not isinstance(value, tuple | list) or not all(type(one) is kind for one in value):
+            raise ValueError(f"Expected `{name}` to be a list of {what}, but got {_shown(value)}.")
+    single = {"dataset": (Mapping, "a table"), "plan": (Mapping, "a table"), "out": (str, "text"),
+              "device": (str, "text"), "maps": (int, "a whole number")}  # fmt: skip
+    for name, (kind, what) in single.items():
+        if not isinstance(fields[name], kind):
+            raise ValueError(f"Expected `{name}` to be {what}, but got {_shown(fields[name])}.")
+    for probe, tables in fields["plan"].items():
+        many = [tables] if isinstance(tables, Mapping) else tables
+        if not isinstance(many, tuple | list) or not all(isinstance(one, Mapping) for one in many):
+            raise ValueError(f"Expected `plan.{probe}` to be a table or several, but got {_shown(tables)}.")
+
+
+def _shown(value: Any) -> str:
+    return repr(list(value) if isinstance(value, tuple) else value)
 
 
 def read_study(path: str | Path, **changes: Any) -> Study:
@@ -81,12 +106,15 @@ def open_dataset(study: Study) -> Dataset:
     """The study's data set.
 
     Raises:
-        ValueError: if the data set is unknown or has no such option (lists those it has).
+        ValueError: if the data set is unknown, has no such option (lists those it has), or it is of the wrong kind.
     """
     options = dict(study.dataset)
     name = str(options.pop("name", "scenes"))
     check_keys(f"options of data set `{name}`", options, dataset_options(name))
-    return load_dataset(name, **{key: _tuples(value) for key, value in options.items()})
+    given, kinds = {key: _tuples(value) for key, value in options.items()}, get_type_hints(DATASETS[name])
+    for key, value in given.items():
+        check_kind(f"`{key}` of data set `{name}`", value, kinds[key])
+    return load_dataset(name, **given)
 
 
 def dataset_options(name: str) -> list[str]:

@@ -1,9 +1,14 @@
 """The checks at public doors say what was expected, what came and where."""
 
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
-from depthprobe.checks import check_one_of, check_range, check_shapes
+from depthprobe.checks import check_kind, check_one_of, check_range, check_shapes
 
 
 def test_shapes_return_the_named_sizes():
@@ -44,3 +49,22 @@ def test_outside_the_range_is_refused(value):
 def test_an_open_lower_end_is_refused_itself():
     with pytest.raises(ValueError, match=r"in \(0, 1\]"):
         check_range("budget", 0.0, 0, 1, open_low=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(3, int), (3, float), (2.5, float), (None, int | None), ("a", str | Path | None), ((1, 2), tuple[int, int]),
+     ([1.0], float | Sequence[float]), (True, bool), (object(), Any)],
+)  # fmt: skip
+def test_a_value_of_its_kind_passes(value, kind):
+    check_kind("`x`", value, kind)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "shown"),
+    [("3", int, "int"), (True, int, "int"), (True, float, "float"), (2.5, int | None, "int | None"),
+     (3, tuple[int, int], "tuple[int, int]")],
+)  # fmt: skip
+def test_a_value_of_another_kind_is_refused(value, kind, shown):
+    with pytest.raises(ValueError, match=re.escape(f"Expected `x` to be {shown}, but got {value!r}.")):
+        check_kind("`x`", value, kind)

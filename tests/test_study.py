@@ -1,6 +1,7 @@
 """Descriptions of runs: TOML in, plans out, and back again; unknown keys are named."""
 
 import dataclasses
+import re
 import tomllib
 
 import pytest
@@ -124,6 +125,14 @@ def test_without_a_protocol_the_data_set_decides():
         ("models = []", "Expected `models` to name at least one"),
         ("models = ['m']\nprobes = ['eror']", "Did you mean `error`"),
         ("models = ['m']\n[plan.sparse]\nfills = ['mean']", r"options of the probes \['error'\], but got \['sparse'\]"),
+        ("models = 'zoo:pvt'", r"Expected `models` to be a list of text such as \['zoo:pvt'\], but got 'zoo:pvt'"),
+        ("models = [['m']]", "Expected `models` to be a list of text"),
+        ("models = ['m']\nseeds = ['a']", "Expected `seeds` to be a list of whole numbers"),
+        ("models = ['m']\nmaps = 'x'", "Expected `maps` to be a whole number, but got 'x'"),
+        ("models = ['m']\ndevice = 3", "Expected `device` to be text, but got 3"),
+        ("models = ['m']\nplan = 5", "Expected `plan` to be a table, but got 5"),
+        ("models = ['m']\n[plan]\nerror = [1, 2]", "Expected `plan.error` to be a table or several"),
+        ("models = ['m']\ndataset = 5", "Expected `dataset` to be a table, but got 5"),
     ],
 )
 def test_a_wrong_study_is_explained(tmp_path, text, message):
@@ -134,6 +143,21 @@ def test_a_wrong_study_is_explained(tmp_path, text, message):
 def test_a_missing_study_is_explained(tmp_path):
     with pytest.raises(FileNotFoundError, match="describe the run by flags"):
         read_study(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n": "four"}, "Expected `n` of data set `scenes` to be int | None, but got 'four'"),
+        ({"split": 3}, "Expected `split` of data set `scenes` to be str, but got 3"),
+        ({"size": 96}, "Expected `size` of data set `scenes` to be"),
+        ({"batch_size": 0}, "Expected `batch_size` to be in [1, "),
+        ({"batch_size": True}, "Expected `batch_size` of data set `scenes` to be int"),
+    ],
+)
+def test_options_of_the_wrong_kind_are_named(options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        open_dataset(Study(models=("m",), dataset={"name": "scenes", **options}))
 
 
 def test_unknown_options_of_a_data_set_are_named():

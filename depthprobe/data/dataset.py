@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from depthprobe.checks import check_one_of
+from depthprobe.checks import check_one_of, check_range
 from depthprobe.data.batch import Batch, stack
 from depthprobe.registry import Registry
 
@@ -41,6 +41,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         check_one_of("on_error", self.on_error, ("raise", "skip"))
+        check_range("batch_size", self.batch_size, 1, float("inf"))
         if len(set(self.samples)) != len(self.samples):
             raise ValueError(f"Expected unique sample ids in data set `{self.name}`, but some repeat.")
 
