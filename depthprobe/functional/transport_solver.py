@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from depthprobe.functional.transport_dense import Dense, half_squares
 from depthprobe.functional.transport_fixed_point import (
     Direction,
     FixedPoint,
@@ -25,6 +26,7 @@ from depthprobe.functional.transport_fixed_point import (
 from depthprobe.functional.transport_grid import GridKernel
 
 WIDEST = 0.15  # blur of the first stage
+TINY = 256  # pixels up to which a blur below one pixel is solved for densely
 COARSEST = 8  # pixels of the longer side below which nothing is pooled
 ON_THE_WAY = (1e-2, 30)  # tolerance and limit of iterations at a blur that is not the last
 AT_THE_BLUR = (1e-3, 30)  # the same on a grid that is not the last
@@ -75,16 +77,18 @@ def potentials(problem: Problem) -> FixedPoint:
     sums may have underflowed, it and the rest are solved again: on a CPU in float64, whose range is ten times wider,
     and where that is not enough with kernels that cannot underflow.
     """
+    h, w = problem.a.shape[1:]
+    if problem.b is not None and h * w <= TINY and problem.blur * max(h, w) < 1:
+        return _dense_potentials(problem)
     make: type[_Grid] = _Symmetric if problem.b is None else _Cross
     way = stages(problem)
-    exact, dtype, reached = False, problem.a.dtype, 0
-    solved: FixedPoint | None = None
-    while reached < len(way):
-        grid = make(problem, way[reached], dtype, exact)
-        start = grid.start() if solved is None else grid.carry(solved.f, way[reached - 1])
-        step_on = grid.solve(start)
-        if step_on is not None:
-            solved, reached = step_on, reached + 1
+    exact, dtype = False, problem.a.dtype
+    past: list[tuple[Tensor, Stage]] = []
+    while len(past) < len(way):
+        grid = make(problem, way[len(past)], dtype, exact)
+        solved = grid.solve(grid.resume(past) if past else grid.start())
+        if solved is not None:
+            past.append((solved.f, grid.stage))
         elif dtype == torch.float32 and problem.a.device.type == "cpu":
             dtype = torch.float64
         else:
@@ -92,6 +96,34 @@ def potentials(problem: Problem) -> FixedPoint:
     assert solved is not None
     f, partner = (x.to(problem.a.dtype) for x in grid.finished(solved))
     return dataclasses.replace(solved, f=f, partner=partner)
+
+
+def _dense_potentials(problem: Problem) -> FixedPoint:
+    """The same on the whole cost matrix."""
+    assert problem.b is not None
+    a, b = (x.flatten(1).double() for x in (problem.a, problem.b))
+    if problem.reach is None:
+        a, b = (x / x.sum(1, keepdim=True) for x in (a, b))
+    h, w = problem.a.shape[1:]
+    cost = half_squares((h, w), a) / max(h, w) ** 2
+    past: list[tuple[Tensor, float]] = []
+    f = torch.zeros_like(a)
+    for stage in stages(problem):
+        eps = stage.blur**2
+        dense = Dense(a, b, cost / eps, 0.0 if problem.reach is None else eps / problem.reach**2)
+        if past:
+            f = past[-1][0]
+        if len(past) > 1 and past[-1][1] > eps:
+            f = f + (f - past[-2][0]) * _stretch(eps, past[-1][1], past[-2][1])
+        solved = dense.solve(f / eps, stage.tolerance, stage.limit)
+        past.append((eps * solved.point, eps))
+    f, partner = (x.unflatten(1, (h, w)).to(problem.a.dtype) for x in (solved.f, solved.partner))
+    return dataclasses.replace(solved, f=f, partner=partner)
+
+
+def _stretch(eps: float, last: float, before: float) -> float:
+    """How far to go on from the potentials at eps = `last`, coming from `before`: they are nearly linear in eps."""
+    return (last - eps) / (before - last)
 
 
 class _Grid(abc.ABC):
@@ -116,8 +148,16 @@ class _Grid(abc.ABC):
         field, smallest = kernel.exact(x) if self.exact else kernel.fast(x)
         return field.mul_(-self.damping), smallest
 
+    def resume(self, past: list[tuple[Tensor, Stage]]) -> Tensor:
+        """Where the stages so far lead, on this grid and at this blur."""
+        start, last = self.carry(*past[-1]), past[-1][1].blur
+        if len(past) == 1 or last <= self.stage.blur:
+            return start
+        stretch = _stretch(self.stage.blur**2, last**2, past[-2][1].blur ** 2)
+        return start + (start - self.carry(*past[-2])) * stretch
+
     def carry(self, f: Tensor, before: Stage) -> Tensor:
-        """The potential of the stage before, on this grid and at this blur."""
+        """The potential of a stage before, on this grid and divided by this eps."""
         f = f.to(self.log_a.dtype)
         if before.level > self.stage.level:
             h, w = self.log_a.shape[1:]

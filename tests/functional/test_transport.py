@@ -144,17 +144,36 @@ def test_equals_plain_iterations_on_the_whole_cost_matrix(kind, h, w, reach):
     assert got.item() == pytest.approx(dense_transport(p[0], q[0], blur, reach), rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["depth", "masked", "sparse"])
-def test_potentials_give_a_plan_with_the_marginals(kind):
-    a, b, valid = pair(kind, 10, 14)
-    blur = 0.07
-    f, g, residual, _, converged = sinkhorn_potentials(a, b, valid=valid, blur=blur)
-    p, q = ((x * valid).flatten() / (x * valid).sum() for x in (a, b))
-    scaled = (f.flatten()[:, None] + g.flatten() - torch.from_numpy(distances(10, 14))) / blur**2
+@pytest.mark.parametrize("reach", [None, 0.3])
+@pytest.mark.parametrize(
+    ("kind", "h", "w", "pixels"),
+    [
+        ("depth", 10, 14, 1.0),
+        ("masked", 12, 20, 1.0),
+        ("sparse", 10, 14, 2.0),
+        ("depth", 20, 24, 0.4),
+        ("random", 1, 4, 0.2),
+        ("random", 3, 2, 0.15),
+        ("random", 14, 14, 0.25),
+        ("depth", 1, 48, 0.25),
+        ("sparse", 12, 12, 0.3),
+    ],
+)
+def test_potentials_give_a_plan_with_the_marginals(kind, h, w, pixels, reach):
+    """A plan of this form with these marginals is the optimal one, whatever found it; also far below a pixel."""
+    a, b, valid = pair(kind, h, w)
+    blur = pixels / max(h, w)
+    f, g, residual, _, converged = sinkhorn_potentials(a, b, valid=valid, blur=blur, reach=reach)
+    p, q = ((x * valid).flatten() for x in (a, b))
+    p, q = (x / (x.sum() if reach is None else (p.sum() + q.sum()) / 2) for x in (p, q))
+    scaled = (f.flatten()[:, None] + g.flatten() - torch.from_numpy(distances(h, w))) / blur**2
     plan = p[:, None] * q * scaled.exp()
+    if reach is not None:
+        p, q = (x * torch.exp(-y.flatten() / reach**2) for x, y in ((p, f), (q, g)))
     assert converged
-    assert float((plan.sum(1) - p).abs().max()) < 1e-12
-    assert float((plan.sum(0) - q).abs().sum()) <= 1.01 * residual.item() <= 1.01e-5
+    errors = float((plan.sum(1) - p).abs().sum()), float((plan.sum(0) - q).abs().sum())
+    assert min(errors) < 1e-10
+    assert max(errors) <= (1.1 if reach is None else 2) * residual.item() + 1e-10 <= 2.1e-5
 
 
 def test_symmetric_potentials_are_those_of_a_map_with_itself():
@@ -223,13 +242,12 @@ def test_second_derivatives_are_refused():
 # Properties
 
 
-@pytest.mark.xfail(strict=False, reason="known defect: S(a,b) and S(b,a) differ by 1e-3 on some tiny maps")
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     h=st.integers(1, 14),
     w=st.integers(1, 14),
-    blur=st.sampled_from([0.5, 0.1, 0.05]),
+    blur=st.sampled_from([0.5, 0.1, 0.05, 0.02]),
     reach=st.sampled_from([None, 0.3]),
     dtype=st.sampled_from([torch.float32, torch.float64]),
 )
