@@ -47,7 +47,7 @@ class Study:
 
 
 def _check_fields(fields: Mapping[str, Any]) -> None:
-    """Raise ValueError, naming the field, unless every one is of its kind: TOML takes `models = "a"` as well as a list."""
+    """Raise ValueError, naming the field, unless each is of its kind: `models = "a"` is TOML as well as a list is."""
     listed = {"models": (str, "text such as ['zoo:pvt']"), "probes": (str, "text such as ['error']"),
               "protocols": (str, "text such as ['scenes']"), "seeds": (int, "whole numbers such as [0]")}  # fmt: skip
     for name, (kind, what) in listed.items():
@@ -199,8 +199,13 @@ def _tuples(value: Any) -> Any:
 def describe(
     models: Sequence[str], plans: Mapping[str, Sequence[Any]], dataset: Dataset, *, out: str, maps: int
 ) -> dict[str, Any]:
-    """The resolved description of a run: every plan with all of its fields, so that later defaults cannot change it."""
-    options = {k: v for k, v in dataset.options.items() if v is not None}
+    """The resolved description of a run: every plan and the data set with all that was left to defaults.
+
+    So later defaults cannot change it; an option that is None (such as `n` of all samples) is left out, as TOML must.
+    """
+    defaults = inspect.signature(DATASETS[dataset.name]).parameters if dataset.name in DATASETS else {}
+    resolved = {k: p.default for k, p in defaults.items()} | dict(dataset.options)
+    options = {k: v for k, v in resolved.items() if v is not None}
     tables = {probe: [_fields(plan) for plan in many] for probe, many in plans.items()}
     head = {"models": list(models), "probes": list(plans), "out": out, "maps": maps}
     return {**head, "dataset": {"name": dataset.name, **options}, "plan": tables}
