@@ -14,6 +14,7 @@ from transport_cases import holes, pair
 
 from depthprobe.functional import transport_grid, transport_solver
 from depthprobe.functional.transport import histogram_wasserstein, row_wasserstein, sinkhorn_divergence
+from depthprobe.functional.transport_fixed_point import Update, fixed_point
 from depthprobe.functional.transport_grid import GridKernel
 from depthprobe.functional.transport_solver import Problem, pool, stages
 
@@ -82,6 +83,38 @@ def test_cosines_are_orthonormal_and_the_symbol_is_the_kernels(sigma):
     for k in range(len(symbol)):
         want = (taps * np.cos(math.pi * k / 40 * far)).sum() / taps.sum()
         assert symbol[k].item() == pytest.approx(want, abs=1e-6)
+
+
+@pytest.mark.parametrize("beyond", [5.0, math.nan])
+def test_a_step_that_overshoots_is_taken_back(beyond):
+    """A hundred times too long where trusted; beyond 1 the map only leads further away, or overflows."""
+    seen = []
+
+    def step(f):
+        seen.append(float(f.abs().max()))
+        return Update(torch.where(f.abs() > 1, f + beyond, 0.9 * torch.sin(f)), f, None)
+
+    def direction(d, strength):
+        return (1 + 100 * (1 if strength is None else strength)) * d
+
+    start = torch.tensor([[[0.15, -0.1, 0.05]], [[-0.1, 0.03, 0.15]]], dtype=torch.float64)
+    weight = torch.full_like(start, 1 / 3)
+    found = fixed_point(step, start, weight, direction, least=0.0, tolerance=1e-9, limit=60)
+    assert max(seen) > 1
+    assert all(found.converged)
+    assert float(found.f.abs().max()) < 1e-7
+
+
+def test_numbers_that_cannot_be_trusted_end_the_iteration():
+    def step(f):
+        return Update(0.5 * f, f, torch.tensor(1e-31))
+
+    f = torch.ones(1, 1, 2)
+    options = {"tolerance": 1e-3, "limit": 9}
+    assert fixed_point(step, f, f / 2, lambda d, strength: d, least=1e-30, **options) is None
+    assert fixed_point(step, f, f / 2, lambda d, strength: d, least=1e-32, **options) is not None
+    with pytest.raises(ValueError, match="Expected `limit` to be at least 1"):
+        fixed_point(step, f, f / 2, lambda d, strength: d, least=0.0, tolerance=0.0, limit=0)
 
 
 @pytest.mark.parametrize("blur", [0.1, 0.03])
