@@ -10,14 +10,14 @@ import pandas as pd
 import torch
 
 from depthprobe.data import Batch
-from depthprobe.functional.protocol import Protocol, get_protocol
+from depthprobe.functional.protocol import Protocol
 from depthprobe.functional.selection import SELECTORS
 from depthprobe.gallery import RULE, choose_samples, indices_of, pack_map
 from depthprobe.models import DepthModel
 from depthprobe.probes import PROBES
 from depthprobe.provenance import circumstances, digest, plain
 from depthprobe.schema import plan_id, read_note, read_table, write_atomic
-from depthprobe.study import describe, to_toml
+from depthprobe.study import describe, judged_by, to_toml
 from depthprobe.work import Work
 
 
@@ -130,9 +130,7 @@ def _protocols(work: Work) -> list[dict[str, Any]]:
     """The evaluation protocols that the plans are, or name, each once with its hash."""
     found: dict[str, Protocol] = {}
     for plan in (plan for many in work.plans.values() for plan in many):
-        named = plan if isinstance(plan, Protocol) else getattr(plan, "protocol", None)
-        protocol = get_protocol(named) if isinstance(named, str) else named
-        if isinstance(protocol, Protocol):
+        if protocol := judged_by(plan):
             found.setdefault(plan_id(protocol), protocol)
     return [{"name": p.name, "hash": key, **dataclasses.asdict(p)} for key, p in found.items()]
 

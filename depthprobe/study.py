@@ -156,6 +156,12 @@ def probe_plans(
     return [dataclasses.replace(p, seed=seed) for p, seed in itertools.product(plans, seeds)]
 
 
+def judged_by(plan: Any) -> Protocol | None:
+    """The protocol that a plan is, holds or names; None where it judges nothing."""
+    named = plan if isinstance(plan, Protocol) else getattr(plan, "protocol", None)
+    return get_protocol(named) if isinstance(named, str) else named if isinstance(named, Protocol) else None
+
+
 def quick_plan(probe: str, protocol: str = "scenes") -> Any:
     """A cheap plan of a probe, for demos and tests: its defaults with the `quick` options of its registration."""
     return probe_plans(probe, PROBES.facts(probe).get("quick", {}), (protocol,))[0]

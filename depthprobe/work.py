@@ -1,6 +1,7 @@
 """The units of work of a run: one (model, probe, plan, seed, chunk of samples) each, with the part of its rows."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from depthprobe.data import DATASETS, Dataset
 from depthprobe.models import DepthModel, load_model
 from depthprobe.provenance import data_identity, model_identity, part_name
-from depthprobe.study import probe_plans
+from depthprobe.study import judged_by, probe_plans
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,8 @@ def plan_work(models: Sequence[str | DepthModel], plans: Any, data: Dataset, out
     """Open the models and list the units, chunk by chunk.
 
     Raises:
-        ValueError: if there is nothing to measure, a name is unknown, or two models have the same name and tag.
+        ValueError: if there is nothing to measure, a name is unknown, two models have the same name and tag, or a
+            protocol refuses a model: before anything is written, so that a slip costs no table that lies in the folder.
     """
     if len(data) == 0 or not models or not plans:
         raise ValueError(
@@ -60,6 +62,9 @@ def plan_work(models: Sequence[str | DepthModel], plans: Any, data: Dataset, out
     if not isinstance(plans, Mapping):
         plans = {probe: probe_plans(probe, {}, (data.protocol,)) for probe in plans}
     listed = {probe: list(p) if isinstance(p, list | tuple) else [p] for probe, p in plans.items()}
+    judges = [protocol for plan in itertools.chain(*listed.values()) if (protocol := judged_by(plan))]
+    for protocol, network in itertools.product(judges, networks):
+        protocol.check(network.card.output)
     whose, what = [model_identity(m) for m in networks], data_identity(data)
     jobs = [(probe, plan) for probe, many in listed.items() for plan in dict.fromkeys(many)]
     units = [

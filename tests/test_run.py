@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import depthprobe
+from depthprobe.functional.protocol import get_protocol
 from depthprobe.run import run
 from depthprobe.schema import COLUMNS, plan_id, read_sidecar, read_table, write_part
 
@@ -254,6 +255,16 @@ def test_refusals(tiny, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"Expected to write .*; choose a folder that can be written"):
         measure(tiny, tmp_path / "file" / "out")
+
+
+def test_a_protocol_that_refuses_a_network_costs_no_table_in_the_folder(tiny, tmp_path):
+    table = measure(tiny, tmp_path)
+    inverse = tiny.model("tiny:inverse")
+    inverse.card = dataclasses.replace(inverse.card, output="affine_disparity")
+    with pytest.raises(ValueError, match="protocols that fit affine_disparity"):
+        run([tiny.model(), inverse], {"error": get_protocol("bts_nyu")}, tiny.dataset(), out=tmp_path, device="cpu")
+    pd.testing.assert_frame_equal(read_table(tmp_path), table)
+    assert read_sidecar(tmp_path)["status"] == "complete"
 
 
 def test_an_infinite_value_is_refused_with_its_place(tiny, tmp_path):
