@@ -124,7 +124,9 @@ def write_atomic(path: Path, content: bytes) -> None:
         why = "the disk is full" if full else error.strerror or str(error)
         remedy = "free some space" if full else "choose a folder that can be written"
         message = f"Expected to write {path}, but {why}; {remedy} and run again: finished parts are kept."
-        raise OSError(error.errno, message) from error
+        failure = OSError(message)  # with the code as an argument the sentence would begin with "[Errno 28]"
+        failure.errno = error.errno
+        raise failure from error
 
 
 def write_part(table: pd.DataFrame, path: Path, note: Mapping[str, Any] | None = None) -> None:
