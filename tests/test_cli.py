@@ -289,3 +289,13 @@ def test_compare_warns_of_a_run_that_is_not_complete(demo, tmp_path):
     (copy / "table.json").write_text(json.dumps(side))
     assert "not complete" in call("compare", copy).stderr
     assert json.loads(call("compare", copy, "--json").stdout)
+
+
+def test_a_network_that_puts_out_nan_is_named(tmp_path, monkeypatch):
+    body = (
+        "from torch import nn\nclass N(nn.Module):\n    def forward(self, x):\n        return x[:, :1] * float('nan')\n"
+    )
+    (tmp_path / "broken_network.py").write_text(body)
+    monkeypatch.syspath_prepend(tmp_path)
+    text = call("run", "-m", "py:broken_network:N", "--n", 1, *QUICK, "--out", tmp_path / "o").output
+    assert "100 % of the judged pixels of py:broken_network:N" in text

@@ -116,7 +116,7 @@ def show(table: pd.DataFrame, out: Path) -> None:
         rows = found[found["measure"] == measure].set_index("model")
         grid.add_row(measure, *_cells(rows, models), _unit(rows))
     console.show(grid)
-    _notes(side)
+    _notes(table, side)
 
 
 def _cells(rows: pd.DataFrame, models: Sequence[str]) -> list[str]:
@@ -141,7 +141,12 @@ def _unit(rows: pd.DataFrame) -> str:
     return f"{'' if unit == '1' else unit} {arrow}".strip()
 
 
-def _notes(side: Mapping[str, Any]) -> None:
+def _notes(table: pd.DataFrame, side: Mapping[str, Any]) -> None:
+    share = table[table["metric"] == "failed"].groupby("model")["value"].mean()
+    for model, value in share[share > 0].items():
+        console.say(
+            f"No number (NaN): {100 * value:.3g} % of the judged pixels of {model}, judged as the nearest depth"
+        )
     if skipped := side.get("skipped"):
         name, why = next(iter(skipped.items()))
         console.say(f"Left out: {console.counted(len(skipped), 'sample')} that could not be read, e.g. {name}: {why}")

@@ -1,5 +1,6 @@
 """The section on the error of the full image."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -51,15 +52,22 @@ def section(source: Source, options: estimates.Options) -> tuple[blocks.Section,
 
 
 def protocol_names(source: Source) -> dict[str, str]:
-    """Plan -> "protocol (hash)" as far as the sidecar knows."""
+    """Plan -> "protocol (hash of the protocol)" as far as the sidecar knows; else the plan's own hash."""
     plans = source.side.get("plans") or {}
     names = {}
     for plan in source.table["plan"].unique():
         fields = plans.get(plan) or {}
-        name = fields.get("protocol") or fields.get("name")
-        name = name.get("name") if isinstance(name, dict) else name
-        names[plan] = f"{name} ({plan})" if name else str(plan)
+        judged = fields.get("protocol") or (fields if fields.get("name") else None)
+        judged = {"name": judged} if isinstance(judged, str) else judged
+        names[plan] = f"{judged['name']}{_hash(source, judged)}" if judged else str(plan)
     return names
+
+
+def _hash(source: Source, judged: Mapping[str, Any]) -> str:
+    """` (hash)` of the stored protocol that agrees with these fields; "" if it is not recorded."""
+    stored = [p for p in source.side.get("protocols") or [] if isinstance(p, Mapping) and p.get("hash")]
+    same = [p for p in stored if all(p[k] == v for k, v in judged.items() if k in p and k != "seed")]
+    return f" ({same[0]['hash']})" if same else ""
 
 
 def sizes(frame: pd.DataFrame) -> str:

@@ -33,6 +33,7 @@ def cards(source: Source) -> dict[str, Mapping[str, Any]]:
     """Model -> its card in the sidecar ({} where none is recorded)."""
     stored = [card for card in source.side.get("models") or [] if isinstance(card, Mapping)]
     named = {str(card.get("name")): card for card in stored}
+    named |= {f"{card.get('name')}.{card.get('tag')}": card for card in stored}
     return {m: named.get(m, {}) for m in source.models["model"]}
 
 
@@ -70,6 +71,7 @@ def _data_warnings(source: Source) -> list[str]:
             f"({text.percent(len(undefined) / len(table))}) {'is' if len(undefined) == 1 else 'are'} undefined (NaN) "
             f"and left out of the means: {shown}{' and others' if len(per) > 6 else ''}."
         )
+    out += _failures(table)
     skipped = source.side.get("skipped") or {}
     if skipped:
         first = next(iter(skipped.items())) if isinstance(skipped, Mapping) else ("", str(skipped[0]))
@@ -86,6 +88,16 @@ def _data_warnings(source: Source) -> list[str]:
     if not source.side:
         out.append("The run's table.json is missing: plan, protocol, versions and commit are not known here.")
     return out
+
+
+def _failures(table: pd.DataFrame) -> list[str]:
+    """Networks that put out NaN: their errors rest on a stand-in."""
+    share = table[table["metric"] == "failed"].groupby("model")["value"].mean()
+    return [
+        f"{model} gives no number (NaN) for {text.percent(value)} of the judged pixels; they are judged as the nearest "
+        "depth of the protocol."
+        for model, value in share[share > 0].items()
+    ]
 
 
 def _were(count: int) -> str:

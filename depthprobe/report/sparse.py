@@ -44,7 +44,7 @@ def section(source: Source, options: estimates.Options) -> tuple[blocks.Section,
     for plan in plans:
         found = estimates.sparse(source, plan, options)
         if len(plans) > 1:
-            content.append(blocks.Heading(text=f"Plan {names[plan]}"))
+            content.append(blocks.Heading(text=f"Plan {plan}, protocol {names[plan]}"))
         if found is None:
             content.append(blocks.Note(text=NO_CURVE))
             continue
