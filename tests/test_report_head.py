@@ -1,0 +1,56 @@
+"""What the page says about where its numbers came from: protocols by their hash, failures first, pictures in print."""
+
+import json
+
+import pandas as pd
+import report_tables as planted
+
+from depthprobe.report import write_report
+
+
+def report(out, table, side=None, *, maps=0):
+    planted.write_run(out, table, planted.make_sidecar() if side is None else side, maps=maps)
+    page = write_report(out, n_boot=200).read_text()
+    return page, json.loads((out / "report.json").read_text())
+
+
+def test_a_protocol_has_one_hash_on_the_page(tmp_path):
+    side = planted.make_sidecar()
+    side["plans"]["5a5a5a5a"]["protocol"] = {"name": "scenes", "min_depth": 1e-3, "max_depth": 10.0, "seed": 0}
+    page, _ = report(tmp_path, planted.make_table(6), side)
+    assert "protocol scenes (0e0e0e0e); simultaneous" in page
+    assert "scenes (5a5a5a5a)" not in page, "the hash of a plan is not that of its protocol"
+
+
+def test_a_changed_protocol_of_the_same_name_keeps_its_own_hash(tmp_path):
+    side = planted.make_sidecar()
+    changed = {"name": "scenes", "min_depth": 1e-3, "max_depth": 5.0}
+    side["plans"]["5a5a5a5a"]["protocol"] = changed
+    side["protocols"].append({**changed, "hash": "0f0f0f0f"})
+    assert "protocol scenes (0f0f0f0f); simultaneous" in report(tmp_path, planted.make_table(6), side)[0]
+
+
+def test_pixels_without_a_prediction_are_warned_of_first(tmp_path):
+    table = planted.make_table(4, sparse=False)
+    rows = table[table["metric"] == "abs_rel"].assign(metric="failed", better="lower", value=0.0)
+    rows.loc[rows["model"] == "zoo:pvt", "value"] = 0.25
+    said = " ".join(report(tmp_path, pd.concat([table, rows]))[1]["warnings"])
+    assert "zoo:pvt gives no number (NaN) for 25\N{NO-BREAK SPACE}% of the judged pixels" in said
+    assert "zoo:convnext gives no number" not in said
+
+
+def test_pictures_are_there_before_the_reader_scrolls_to_them(tmp_path):
+    page, _ = report(tmp_path, planted.make_table(6), maps=2)
+    assert "<img src=" in page
+    assert 'loading="lazy"' not in page, "a printer does not scroll"
+
+
+def test_cards_follow_the_weights(tmp_path):
+    table = planted.make_table(4, models={"zoo:pvt": "transformer"}, sparse=False)
+    side = planted.make_sidecar()
+    side["models"] = [
+        dict(side["models"][1], tag=tag, parameters=n) for tag, n in (("planted", 1234), ("second", 4321))
+    ]
+    page, _ = report(tmp_path, pd.concat([table, table.assign(tag="second")]), side)
+    assert "1,234" in page
+    assert "4,321" in page
