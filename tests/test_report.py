@@ -380,7 +380,7 @@ def test_the_slider_gives_way_where_the_page_would_be_too_large(tmp_path, monkey
     monkeypatch.setattr("depthprobe.report.page.MAX_BYTES", 1000)
     page, _ = report(tmp_path, small(), maps=1)
     assert "the page would be larger than 10 MB" in page.text
-    assert "slider-data" not in [a.get("id") for a in page.all("script")]
+    assert "application/json" not in [a.get("type") for a in page.all("script")]
 
 
 def test_one_mask_picture_holds_the_nested_masks_of_every_budget(whole):

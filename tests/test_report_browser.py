@@ -32,7 +32,7 @@ addEventListener("load", async () => {
   seen.up = column(); seen.sort = head.getAttribute("aria-sort");
   head.querySelector("button").click();
   seen.down = column();
-  const box = document.getElementById("slider"), range = box.querySelector("[type=range]");
+  const box = document.querySelector(".slider"), range = box.querySelector("[type=range]");
   seen.shown = !box.hidden;
   seen.kept = [];
   for (let i = 0; i <= Number(range.max); i += 1) {

@@ -1,6 +1,7 @@
 """What the page says about where its numbers came from: protocols by their hash, failures first, pictures in print."""
 
 import json
+import re
 
 import pandas as pd
 import report_tables as planted
@@ -54,3 +55,32 @@ def test_cards_follow_the_weights(tmp_path):
     page, _ = report(tmp_path, pd.concat([table, table.assign(tag="second")]), side)
     assert "1,234" in page
     assert "4,321" in page
+
+
+def two_plans(tmp_path):
+    """One run judged by two protocols, as `--protocol` twice gives it, with maps of both."""
+    side = planted.make_sidecar()
+    other = {"name": "strict", "min_depth": 1e-3, "max_depth": 5.0}
+    side["plans"]["5b5b5b5b"] = {**side["plans"]["5a5a5a5a"], "protocol": other}
+    side["protocols"].append({**other, "hash": "0f0f0f0f"})
+    table = planted.make_table(6)
+    second = table[table["probe"] == "sparse"].assign(plan="5b5b5b5b")
+    planted.write_maps(tmp_path / "maps", table, 2)
+    (tmp_path / "maps").rename(tmp_path / "first")
+    planted.write_maps(tmp_path / "maps" / "second", second, 2)
+    (tmp_path / "first").rename(tmp_path / "maps" / "first")
+    return report(tmp_path, pd.concat([table, second]), side)
+
+
+def test_findings_of_two_plans_say_which(tmp_path):
+    leads = [f["lead"] for f in two_plans(tmp_path)[1]["findings"] if f["section"] == "sparse"]
+    assert len(set(leads)) == len(leads)
+    assert "From how few pixels under scenes (0e0e0e0e):" in leads
+    assert "From how few pixels under strict (0f0f0f0f):" in leads
+
+
+def test_every_plan_has_its_own_slider(tmp_path):
+    page, _ = two_plans(tmp_path)
+    assert page.count('<div class="slider"') == page.count('<script type="application/json">') == 2
+    ids = re.findall(r'<[^>]* id="([^"]+)"', page)
+    assert len(set(ids)) == len(ids), "an id stands once on a page"

@@ -1,5 +1,6 @@
 """The section on sparse pixels: from how few pixels, and which ones, a network still gives its depth."""
 
+import dataclasses
 from typing import Any
 
 import pandas as pd
@@ -38,6 +39,8 @@ def section(source: Source, options: estimates.Options) -> tuple[blocks.Section,
     if not plans:
         return blocks.Section(id=ID, title=TITLE, blocks=[blocks.Note(text=MISSING)]), [], {}
     names = protocol_names(source)
+    told_apart = len({names[plan] for plan in plans}) == len(plans)
+    titles = {plan: names[plan] if told_apart else f"plan {plan}" for plan in plans}
     content: list[Any] = []
     said: list[blocks.Finding] = []
     frames: dict[str, pd.DataFrame] = {}
@@ -49,19 +52,20 @@ def section(source: Source, options: estimates.Options) -> tuple[blocks.Section,
             content.append(blocks.Note(text=NO_CURVE))
             continue
         content += plan_blocks(source, found, names[plan])
-        said += plan_findings(source, found)
+        said += plan_findings(source, found, under=titles[plan] if len(plans) > 1 else "")
         frames |= plan_frames(found, f"_{plan}" if len(plans) > 1 else "")
     line = f"{said[0].lead} {said[0].text}" if said else ""
     made = blocks.Section(id=ID, title=TITLE, finding=line, blocks=content, read=READ, measured=source.plan("sparse"))
     return made, said, frames
 
 
-def plan_findings(source: Source, found: estimates.Sparse) -> list[blocks.Finding]:
-    """All sentences about one plan."""
+def plan_findings(source: Source, found: estimates.Sparse, under: str = "") -> list[blocks.Finding]:
+    """All sentences about one plan; `under` names it where there are several."""
     models, short = estimates.networks(source), source.short
     made = [findings.few_pixels(found, models, short), findings.which_pixels(found, models, short),
             *findings.who_needs_more(found, short), findings.where_they_lie(found)]  # fmt: skip
-    return [f for f in made if f is not None]
+    said = [f for f in made if f is not None]
+    return [dataclasses.replace(f, lead=f"{f.lead.removesuffix(':')} under {under}:") for f in said] if under else said
 
 
 def plan_frames(found: estimates.Sparse, suffix: str) -> dict[str, pd.DataFrame]:

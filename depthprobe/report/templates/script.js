@@ -30,147 +30,148 @@
   // What is folded away is printed too.
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { d.open = true; }));
 
-  // The slider.
-  const box = document.getElementById("slider");
-  if (!box) return;
-  const data = JSON.parse(document.getElementById("slider-data").textContent);
-  const part = (name) => box.querySelector(`[data-part="${name}"]`);
-  const control = (name) => box.querySelector(`[data-control="${name}"]`);
-  const fixed = (value) => value === null || value === undefined ? "undefined" : Number(value.toPrecision(3)).toString();
-  const percent = (budget) => `${fixed(100 * budget)} % of the pixels`;
-  const fillSelect = (name, values) => {
-    for (const value of values) control(name).add(new Option(value === "" ? "none" : value, value));
-    control(name).closest("label").hidden = values.length < 2 && values[0] === "";
-  };
-  fillSelect("sample", data.samples.map((s) => s.id));
-  fillSelect("selector", data.selectors);
-  fillSelect("fill", data.fills);
-  control("budget").max = data.budgets.length - 1;
-  const middle = data.budgets.findIndex((b) => b >= 0.1);
-  control("budget").value = middle < 0 ? data.budgets.length - 1 : middle;
-
-  const panels = data.models.map((model) => {
-    const root = document.createElement("div");
-    const title = root.appendChild(document.createElement("h4"));
-    const strip = root.appendChild(document.createElement("div"));
-    strip.className = "strip three";
-    const cell = (tag, label) => {
-      const one = strip.appendChild(document.createElement("div"));
-      const node = one.appendChild(document.createElement(tag));
-      one.appendChild(document.createElement("span")).textContent = label;
-      return node;
+  // The sliders, one per plan.
+  const slide = (box) => {
+    const data = JSON.parse(box.querySelector('script[type="application/json"]').textContent);
+    const part = (name) => box.querySelector(`[data-part="${name}"]`);
+    const control = (name) => box.querySelector(`[data-control="${name}"]`);
+    const fixed = (value) => value === null || value === undefined ? "undefined" : Number(value.toPrecision(3)).toString();
+    const percent = (budget) => `${fixed(100 * budget)} % of the pixels`;
+    const fillSelect = (name, values) => {
+      for (const value of values) control(name).add(new Option(value === "" ? "none" : value, value));
+      control(name).closest("label").hidden = values.length < 2 && values[0] === "";
     };
-    part("models").appendChild(root);
-    return { model, title, strip, kept: cell("canvas", "kept pixels"), pred: cell("img", "prediction"), error: cell("img", "signed error") };
-  });
+    fillSelect("sample", data.samples.map((s) => s.id));
+    fillSelect("selector", data.selectors);
+    fillSelect("fill", data.fills);
+    control("budget").max = data.budgets.length - 1;
+    const middle = data.budgets.findIndex((b) => b >= 0.1);
+    control("budget").value = middle < 0 ? data.budgets.length - 1 : middle;
 
-  const loaded = new Map();
-  const load = (number) => {
-    if (!loaded.has(number)) {
-      loaded.set(number, new Promise((resolve) => {
-        const image = new Image();
-        image.onload = () => resolve(image);
-        image.src = data.pictures[number];
-      }));
-    }
-    return loaded.get(number);
-  };
-  const pixels = (image) => {
-    const canvas = document.createElement("canvas");
-    canvas.width = image.naturalWidth;
-    canvas.height = image.naturalHeight;
-    const context = canvas.getContext("2d", { willReadFrequently: true });
-    context.drawImage(image, 0, 0);
-    return context.getImageData(0, 0, canvas.width, canvas.height);
-  };
-  const drawKept = async (canvas, imageNumber, maskNumber, budget) => {
-    const image = pixels(await load(imageNumber));
-    canvas.width = image.width;
-    canvas.height = image.height;
-    if (maskNumber !== undefined) {
-      const mask = pixels(await load(maskNumber));
-      for (let y = 0; y < image.height; y += 1) {
-        const row = Math.floor((y + 0.5) * mask.height / image.height) * mask.width;
-        for (let x = 0; x < image.width; x += 1) {
-          const from = 4 * (row + Math.floor((x + 0.5) * mask.width / image.width)), to = 4 * (y * image.width + x);
-          if (mask.data[from] <= budget) continue;
-          const grey = (image.data[to] + image.data[to + 1] + image.data[to + 2]) / 3;
-          image.data.fill(0.2 * grey + 0.8 * 128, to, to + 3);
+    const panels = data.models.map((model) => {
+      const root = document.createElement("div");
+      const title = root.appendChild(document.createElement("h4"));
+      const strip = root.appendChild(document.createElement("div"));
+      strip.className = "strip three";
+      const cell = (tag, label) => {
+        const one = strip.appendChild(document.createElement("div"));
+        const node = one.appendChild(document.createElement(tag));
+        one.appendChild(document.createElement("span")).textContent = label;
+        return node;
+      };
+      part("models").appendChild(root);
+      return { model, title, strip, kept: cell("canvas", "kept pixels"), pred: cell("img", "prediction"), error: cell("img", "signed error") };
+    });
+
+    const loaded = new Map();
+    const load = (number) => {
+      if (!loaded.has(number)) {
+        loaded.set(number, new Promise((resolve) => {
+          const image = new Image();
+          image.onload = () => resolve(image);
+          image.src = data.pictures[number];
+        }));
+      }
+      return loaded.get(number);
+    };
+    const pixels = (image) => {
+      const canvas = document.createElement("canvas");
+      canvas.width = image.naturalWidth;
+      canvas.height = image.naturalHeight;
+      const context = canvas.getContext("2d", { willReadFrequently: true });
+      context.drawImage(image, 0, 0);
+      return context.getImageData(0, 0, canvas.width, canvas.height);
+    };
+    const drawKept = async (canvas, imageNumber, maskNumber, budget) => {
+      const image = pixels(await load(imageNumber));
+      canvas.width = image.width;
+      canvas.height = image.height;
+      if (maskNumber !== undefined) {
+        const mask = pixels(await load(maskNumber));
+        for (let y = 0; y < image.height; y += 1) {
+          const row = Math.floor((y + 0.5) * mask.height / image.height) * mask.width;
+          for (let x = 0; x < image.width; x += 1) {
+            const from = 4 * (row + Math.floor((x + 0.5) * mask.width / image.width)), to = 4 * (y * image.width + x);
+            if (mask.data[from] <= budget) continue;
+            const grey = (image.data[to] + image.data[to + 1] + image.data[to + 2]) / 3;
+            image.data.fill(0.2 * grey + 0.8 * 128, to, to + 3);
+          }
         }
       }
-    }
-    canvas.getContext("2d").putImageData(image, 0, 0);
-  };
+      canvas.getContext("2d").putImageData(image, 0, 0);
+    };
 
-  // The curve beside the pictures: one line and band per model, a mark at the chosen budget.
-  const drawCurve = (selector, fill, budget) => {
-    const lines = (data.curves || []).filter((c) => c.selector === selector && c.fill === fill);
-    part("curve").replaceChildren();
-    if (!lines.length) return;
-    const [w, h, left, right, top, bottom] = [640, 230, 58, 130, 14, 40];
-    const all = lines.flatMap((c) => [...c.low, ...c.high, ...c.estimate]).filter((v) => v !== null);
-    const low = Math.min(...all), high = Math.max(...all), first = Math.log(Math.min(...lines.flatMap((c) => c.budget)));
-    const span = -first || 1, rise = high - low || 1;
-    const x = (b) => left + (w - left - right) * (Math.log(b) - first) / span;
-    const y = (v) => top + (h - top - bottom) * (1 - (v - low) / rise);
-    const svg = make("svg", { viewBox: `0 0 ${w} ${h}`, role: "img", "aria-label": `${data.metric} against budget, ${selector}, fill ${fill || "none"}` }, part("curve"));
-    for (const tick of [0, 0.5, 1]) {
-      const v = low + tick * rise;
-      make("line", { x1: left, x2: w - right, y1: y(v), y2: y(v), stroke: "var(--line)" }, svg);
-      make("text", { x: left - 6, y: y(v) + 4, "text-anchor": "end" }, svg, fixed(v));
-    }
-    for (const b of lines[0].budget.filter((_, i, every) => i % 2 === 0 || every.length < 6)) {
-      make("text", { x: x(b), y: h - bottom + 17, "text-anchor": "middle" }, svg, `${fixed(100 * b)} %`);
-    }
-    make("text", { x: left, y: h - 6 }, svg, `share of pixels kept (log) · ${data.metric}${data.unit === "1" ? "" : ` [${data.unit}]`}`);
-    make("line", { x1: x(budget), x2: x(budget), y1: top, y2: h - bottom, stroke: "var(--ink)", "stroke-dasharray": "4 3" }, svg);
-    const ends = [];
-    lines.forEach((c, i) => {
-      const colour = `var(--${c.family})`;
-      const forth = c.budget.map((b, k) => `${x(b)},${y(c.high[k] ?? c.estimate[k])}`);
-      const back = c.budget.map((b, k) => `${x(b)},${y(c.low[k] ?? c.estimate[k])}`).reverse();
-      make("polygon", { points: [...forth, ...back].join(" "), fill: colour, opacity: 0.2 }, svg);
-      make("polyline", { points: c.budget.map((b, k) => `${x(b)},${y(c.estimate[k])}`).join(" "), fill: "none", stroke: colour, "stroke-width": 2, "stroke-dasharray": ["none", "7 3", "2 3", "9 3 2 3"][i % 4] }, svg);
-      let at = y(c.estimate[c.estimate.length - 1]) + 4;
-      while (ends.some((e) => Math.abs(e - at) < 14)) at += 14;
-      ends.push(at);
-      make("text", { x: w - right + 6, y: at, style: `fill:${colour}` }, svg, c.name);
-    });
-  };
+    // The curve beside the pictures: one line and band per model, a mark at the chosen budget.
+    const drawCurve = (selector, fill, budget) => {
+      const lines = (data.curves || []).filter((c) => c.selector === selector && c.fill === fill);
+      part("curve").replaceChildren();
+      if (!lines.length) return;
+      const [w, h, left, right, top, bottom] = [640, 230, 58, 130, 14, 40];
+      const all = lines.flatMap((c) => [...c.low, ...c.high, ...c.estimate]).filter((v) => v !== null);
+      const low = Math.min(...all), high = Math.max(...all), first = Math.log(Math.min(...lines.flatMap((c) => c.budget)));
+      const span = -first || 1, rise = high - low || 1;
+      const x = (b) => left + (w - left - right) * (Math.log(b) - first) / span;
+      const y = (v) => top + (h - top - bottom) * (1 - (v - low) / rise);
+      const svg = make("svg", { viewBox: `0 0 ${w} ${h}`, role: "img", "aria-label": `${data.metric} against budget, ${selector}, fill ${fill || "none"}` }, part("curve"));
+      for (const tick of [0, 0.5, 1]) {
+        const v = low + tick * rise;
+        make("line", { x1: left, x2: w - right, y1: y(v), y2: y(v), stroke: "var(--line)" }, svg);
+        make("text", { x: left - 6, y: y(v) + 4, "text-anchor": "end" }, svg, fixed(v));
+      }
+      for (const b of lines[0].budget.filter((_, i, every) => i % 2 === 0 || every.length < 6)) {
+        make("text", { x: x(b), y: h - bottom + 17, "text-anchor": "middle" }, svg, `${fixed(100 * b)} %`);
+      }
+      make("text", { x: left, y: h - 6 }, svg, `share of pixels kept (log) · ${data.metric}${data.unit === "1" ? "" : ` [${data.unit}]`}`);
+      make("line", { x1: x(budget), x2: x(budget), y1: top, y2: h - bottom, stroke: "var(--ink)", "stroke-dasharray": "4 3" }, svg);
+      const ends = [];
+      lines.forEach((c, i) => {
+        const colour = `var(--${c.family})`;
+        const forth = c.budget.map((b, k) => `${x(b)},${y(c.high[k] ?? c.estimate[k])}`);
+        const back = c.budget.map((b, k) => `${x(b)},${y(c.low[k] ?? c.estimate[k])}`).reverse();
+        make("polygon", { points: [...forth, ...back].join(" "), fill: colour, opacity: 0.2 }, svg);
+        make("polyline", { points: c.budget.map((b, k) => `${x(b)},${y(c.estimate[k])}`).join(" "), fill: "none", stroke: colour, "stroke-width": 2, "stroke-dasharray": ["none", "7 3", "2 3", "9 3 2 3"][i % 4] }, svg);
+        let at = y(c.estimate[c.estimate.length - 1]) + 4;
+        while (ends.some((e) => Math.abs(e - at) < 14)) at += 14;
+        ends.push(at);
+        make("text", { x: w - right + 6, y: at, style: `fill:${colour}` }, svg, c.name);
+      });
+    };
 
-  const update = async () => {
-    const [name, selector, fill] = ["sample", "selector", "fill"].map((n) => control(n).value);
-    const position = Number(control("budget").value), budget = data.budgets[position];
-    const sample = data.samples.find((s) => s.id === name);
-    part("budget").textContent = percent(budget);
-    control("budget").setAttribute("aria-valuetext", percent(budget));
-    part("image").src = data.pictures[sample.image];
-    part("truth").src = data.pictures[sample.truth];
-    part("near").textContent = `near ${fixed(sample.near)} m`;
-    part("far").textContent = `far ${fixed(sample.far)} m`;
-    part("minus").textContent = `too near −${fixed(sample.half)} m`;
-    part("plus").textContent = `too far +${fixed(sample.half)} m`;
-    drawCurve(selector, fill, budget);
-    const said = [];
-    for (const panel of panels) {
-      const key = (f) => [name, panel.model, selector, f, position].join("|");
-      const frame = data.frames[key(fill)] || (budget === 1 && data.frames[key("")]);
-      panel.strip.hidden = !frame;
-      const value = frame ? `${data.metric} ${fixed(frame[2])}` : "not stored for this setting";
-      panel.title.textContent = `${panel.model}: ${value}`;
-      said.push(`${panel.model} ${value}`);
-      if (!frame) continue;
-      panel.pred.src = data.pictures[frame[0]];
-      panel.pred.alt = `Prediction of ${panel.model} from ${percent(budget)}`;
-      panel.error.src = data.pictures[frame[1]];
-      panel.error.alt = `Signed error of ${panel.model}; ${value}`;
-      panel.kept.setAttribute("role", "img");
-      panel.kept.setAttribute("aria-label", `${percent(budget)}, chosen by ${selector}`);
-      await drawKept(panel.kept, sample.image, data.masks[[name, panel.model, selector].join("|")], position);
-    }
-    part("status").textContent = `${percent(budget)} by ${selector}${fill ? `, fill ${fill}` : ""}: ${said.join("; ")}.`;
+    const update = async () => {
+      const [name, selector, fill] = ["sample", "selector", "fill"].map((n) => control(n).value);
+      const position = Number(control("budget").value), budget = data.budgets[position];
+      const sample = data.samples.find((s) => s.id === name);
+      part("budget").textContent = percent(budget);
+      control("budget").setAttribute("aria-valuetext", percent(budget));
+      part("image").src = data.pictures[sample.image];
+      part("truth").src = data.pictures[sample.truth];
+      part("near").textContent = `near ${fixed(sample.near)} m`;
+      part("far").textContent = `far ${fixed(sample.far)} m`;
+      part("minus").textContent = `too near −${fixed(sample.half)} m`;
+      part("plus").textContent = `too far +${fixed(sample.half)} m`;
+      drawCurve(selector, fill, budget);
+      const said = [];
+      for (const panel of panels) {
+        const key = (f) => [name, panel.model, selector, f, position].join("|");
+        const frame = data.frames[key(fill)] || (budget === 1 && data.frames[key("")]);
+        panel.strip.hidden = !frame;
+        const value = frame ? `${data.metric} ${fixed(frame[2])}` : "not stored for this setting";
+        panel.title.textContent = `${panel.model}: ${value}`;
+        said.push(`${panel.model} ${value}`);
+        if (!frame) continue;
+        panel.pred.src = data.pictures[frame[0]];
+        panel.pred.alt = `Prediction of ${panel.model} from ${percent(budget)}`;
+        panel.error.src = data.pictures[frame[1]];
+        panel.error.alt = `Signed error of ${panel.model}; ${value}`;
+        panel.kept.setAttribute("role", "img");
+        panel.kept.setAttribute("aria-label", `${percent(budget)}, chosen by ${selector}`);
+        await drawKept(panel.kept, sample.image, data.masks[[name, panel.model, selector].join("|")], position);
+      }
+      part("status").textContent = `${percent(budget)} by ${selector}${fill ? `, fill ${fill}` : ""}: ${said.join("; ")}.`;
+    };
+    box.hidden = false;
+    for (const name of ["sample", "selector", "fill", "budget"]) control(name).addEventListener("input", update);
+    update();
   };
-  box.hidden = false;
-  for (const name of ["sample", "selector", "fill", "budget"]) control(name).addEventListener("input", update);
-  update();
+  document.querySelectorAll(".slider").forEach(slide);
 })();
