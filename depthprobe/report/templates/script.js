@@ -123,18 +123,20 @@
       }
       make("text", { x: left, y: h - 6 }, svg, `share of pixels kept (log) · ${data.metric}${data.unit === "1" ? "" : ` [${data.unit}]`}`);
       make("line", { x1: x(budget), x2: x(budget), y1: top, y2: h - bottom, stroke: "var(--ink)", "stroke-dasharray": "4 3" }, svg);
-      const ends = [];
       lines.forEach((c, i) => {
         const colour = `var(--${c.family})`;
         const forth = c.budget.map((b, k) => `${x(b)},${y(c.high[k] ?? c.estimate[k])}`);
         const back = c.budget.map((b, k) => `${x(b)},${y(c.low[k] ?? c.estimate[k])}`).reverse();
         make("polygon", { points: [...forth, ...back].join(" "), fill: colour, opacity: 0.2 }, svg);
         make("polyline", { points: c.budget.map((b, k) => `${x(b)},${y(c.estimate[k])}`).join(" "), fill: "none", stroke: colour, "stroke-width": 2, "stroke-dasharray": ["none", "7 3", "2 3", "9 3 2 3"][i % 4] }, svg);
-        let at = y(c.estimate[c.estimate.length - 1]) + 4;
-        while (ends.some((e) => Math.abs(e - at) < 14)) at += 14;
-        ends.push(at);
-        make("text", { x: w - right + 6, y: at, style: `fill:${colour}` }, svg, c.name);
       });
+      // Names from the top down, so that a name pushed out of another's way never passes it.
+      const end = (c) => y(c.estimate[c.estimate.length - 1]) + 4;
+      let last = -Infinity;
+      for (const c of [...lines].sort((a, b) => end(a) - end(b))) {
+        last = Math.max(end(c), last + 14);
+        make("text", { x: w - right + 6, y: last, style: `fill:var(--${c.family})` }, svg, c.name);
+      }
     };
 
     const update = async () => {
