@@ -12,6 +12,7 @@ from depthprobe.data.batch import Batch
 from depthprobe.data.dataset import Dataset
 from depthprobe.data.images import DepthEncoding, missing, one_sample, read_depth, read_rgb, unusable
 
+PLAIN = (".npy", ".tif", ".tiff", ".bmp")
 _HEAD, _TAIL = 512, 64
 
 
@@ -152,9 +153,10 @@ def check_unique(records: Sequence[Record]) -> None:
 
 
 def fingerprint(records: Sequence[Record], root: Path) -> str:
-    """12-character hash of the samples' ids, names, sizes, first 512 and last 64 bytes.
+    """12-character hash of the samples' ids, names and files: cheap enough for every start.
 
-    Cheap enough for every start; it notices another list, another copy or a truncated file, not every changed byte.
+    Of compressed files the size, the first 512 and the last 64 bytes count: another picture has another size, and a PNG
+    ends in a checksum. Arrays and pictures stored plain keep their size when they are corrected, so all bytes count.
     """
     digest = hashlib.sha256()
     for record in records:
@@ -166,9 +168,11 @@ def fingerprint(records: Sequence[Record], root: Path) -> str:
 
 
 def file_bytes(path: Path) -> bytes:
-    """The size, the first 512 and the last 64 bytes of a file (b"-" if it cannot be read)."""
+    """The size, the first 512 and the last 64 bytes of a file; of a PLAIN one a hash (b"-" if it cannot be read)."""
     try:
         with path.open("rb") as file:
+            if path.suffix.lower() in PLAIN:
+                return hashlib.file_digest(file, "sha256").digest()
             head = file.read(_HEAD)
             size = file.seek(0, 2)
             file.seek(max(0, size - _TAIL))

@@ -195,6 +195,23 @@ def test_intrinsics_in_every_form(root, given):
     assert first(root, intrinsics=given).intrinsics.tolist() == [[[500, 0, 4], [0, 510, 3], [0, 0, 1]]]
 
 
+@pytest.mark.parametrize("suffix", [".npy", ".tif"])
+def test_one_number_changed_in_the_middle_of_a_plain_file_is_other_data(root, suffix):
+    """Such files keep their size, and often their margins, when depth is corrected; a run must not use old parts."""
+    (root / "depth/a.png").unlink()
+    depth = np.full((48, 64), 2.0, np.float32)
+
+    def digest():
+        write_depth(root / f"depth/a{suffix}", depth)
+        return load_dataset("folder", root=root, n=1).facts["digest"]
+
+    before = digest()
+    depth[24, 32] = 3.0
+    assert digest() != before
+    depth[24, 32] = 2.0
+    assert digest() == before
+
+
 def test_facts_declare_everything(root):
     facts = load_dataset("folder", root=root, scale=0.002, unit="cm", invalid=9, n=2).facts
     known = {"root": str(root), "layout": "images/* + depth/*", "scale": 0.002, "unit": "cm", "invalid": [9.0], "n": 2}
