@@ -166,17 +166,24 @@ def draw(sources: dict[str, Source], found: dict[str, estimates.Sparse], folder:
 
 def curves(source: Source, found: estimates.Sparse, name: str) -> tuple[Figure, pd.DataFrame]:
     """Error against budget, a panel per selector, under the first fill."""
-    fill, control = found.fills[0], found.selectors[0]
+    fill = found.fills[0]
     points = found.curves.points[found.curves.points["factor2"] == fill]
-    ratio = found.ratios[(found.ratios["factor"] == control) & (found.ratios["factor2"] == fill)]
-    ratio = ratio[ratio["quantity"] == "ratio50"]
-    title = plots.ratio_title(ratio.iloc[0], what=f"{control} pixels")
     names = {s: text.selector_name(s) for s in found.selectors}
     figure = plots.draw_curve_panels(
         points, order=found.selectors, names={**names, **source.short}, axes=source.side["axes"]
     )
     caption = f"{name}, fill {fill} · {plots.caption_line(points, source.side)}"
-    return plots.describe_figure(figure, title=title, caption=caption), points
+    return plots.describe_figure(figure, title=_needed(found), caption=caption), points
+
+
+def _needed(found: estimates.Sparse) -> str:
+    """Who needs how many times the random pixels under each fill, and whether the fills agree on it."""
+    control = found.selectors[0]
+    rows = found.ratios[(found.ratios["factor"] == control) & (found.ratios["quantity"] == "ratio50")]
+    rows = rows.set_index("factor2").loc[found.fills]
+    each = [f"{plots.ratio_title(row, what=f'{control} pixels')} (fill {fill})" for fill, row in rows.iterrows()]
+    agree = (rows["low"] > 1).nunique() == (rows["high"] < 1).nunique() == 1
+    return f"{'' if agree else 'Not alike under every fill: '}{'; '.join(each)}"
 
 
 def compared(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> tuple[Figure, pd.DataFrame]:

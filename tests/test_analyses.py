@@ -101,6 +101,18 @@ def test_one_fill_that_disagrees_leaves_a_selector_undecided(study):
     assert "loses less in 0, more in 0 (3 undecided)" in title
 
 
+@pytest.mark.parametrize("low", [(1.2, 1.2), (1.2, 0.8)])
+def test_the_headline_on_pixels_needed_stands_under_every_fill_or_says_that_it_does_not(study, low):
+    one = study["estimates"]["scenes"]
+    mine = (one.ratios["factor"] == one.selectors[0]) & (one.ratios["quantity"] == "ratio50")
+    ratios = one.ratios[mine].assign(estimate=2.0, low=low, high=3.0, not_reached=0.0)
+    planted = dataclasses.replace(one, ratios=ratios)
+    title = title_of(a01_sparse_pixels.curves(study["sources"]["scenes"], planted, "scenes")[0])
+    assert all(f"(fill {fill})" in title for fill in one.fills)
+    assert title.startswith("Not alike under every fill") == (low[0] != low[1])
+    assert ("Undecided" in title) == (low[0] != low[1])
+
+
 def test_no_headline_is_about_pixels_chosen_from_the_truth(study):
     one = study["estimates"]["scenes"]
     assert one.given_truth == frozenset()
