@@ -61,6 +61,12 @@ def test_sign_flips_by_group_equal_enumeration_and_random_flips_come_close():
     assert got == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 20_000))
 
 
+def test_random_flips_never_give_p_zero():
+    """Phipson & Smyth 2010: the data's own signs are one of the patterns, so that p >= 1 / (n_flip + 1)."""
+    total = np.full((30, 1), 1.0) + 0.01 * np.arange(30)[:, None]  # no random pattern of 30 signs comes near
+    assert sign_flip_p(total, np.ones((30, 1)), n_flip=999, seed=0) == pytest.approx(1 / 1000)
+
+
 def test_holm_and_benjamini_hochberg_by_hand():
     p = np.array([0.01, 0.04, np.nan, 0.03, 0.5])
     assert np.allclose(stats.holm(p), [0.04, 0.09, np.nan, 0.09, 0.5], equal_nan=True)
