@@ -299,3 +299,4 @@ def test_a_network_that_puts_out_nan_is_named(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     text = call("run", "-m", "py:broken_network:N", "--n", 1, *QUICK, "--out", tmp_path / "o").output
     assert "100 % of the judged pixels of py:broken_network:N" in text
+    assert "interval over 1 group]" in text

@@ -50,7 +50,7 @@ def compare(
         return
     added = [label(c, side.get("axes", {})) for c in wanted if c not in columns]
     fixed = "" if "metric" in wanted else f"{table['metric'].iloc[0]}, "
-    note = f"{fixed}95 % intervals over {table['group'].nunique()} groups, p by sign flips"
+    note = f"{fixed}95 % intervals over {console.counted(table['group'].nunique(), 'group')}, p by sign flips"
     note += f"; also split by {', '.join(added)}" if added else ""
     summary.show_comparison(found, wanted, side, note)
     console.say(f"Page:  depthprobe report {out}")

@@ -106,7 +106,8 @@ def show(table: pd.DataFrame, out: Path) -> None:
     protocols = ", ".join(f"{p['name']} ({p['hash']})" for p in side.get("protocols", []))
     more_rows, more_models = len(measures) - MAX_ROWS, found["model"].nunique() - MAX_COLUMNS
     hidden = [f"{n} more {what} in the table" for n, what in ((more_rows, "rows"), (more_models, "networks")) if n > 0]
-    caption = [f"mean [95 % interval over {table['group'].nunique()} groups]", f"protocol {protocols}", *hidden]
+    groups = console.counted(table["group"].nunique(), "group")
+    caption = [f"mean [95 % interval over {groups}]", f"protocol {protocols}", *hidden]
     grid = console.grid("", " · ".join(filter(None, caption)))
     grid.add_column("measure")
     for model in models:
