@@ -84,3 +84,13 @@ def test_folders_of_other_settings_are_refused(tmp_path):
         write_scenes(tmp_path, kind="shapes", n=1, size=SIZE)
     with pytest.raises(ValueError, match="`depth_format` to be one of"):
         write_scenes(tmp_path / "new", n=1, depth_format="exr")
+
+
+def test_a_finished_folder_loses_no_scene(tmp_path):
+    write_scenes(tmp_path, n=2, size=SIZE)
+    before = (tmp_path / "dataset.json").read_text()
+    for other in ({"n": 1}, {"n": 2, "start": 1}, {"n": 2, "split": "val"}):
+        with pytest.raises(ValueError, match=r"include those already in .* \(seeds 0 to 1\).*choose another folder"):
+            write_scenes(tmp_path, size=SIZE, **other)
+    assert (tmp_path / "dataset.json").read_text() == before
+    assert len(load_dataset("folder", root=write_scenes(tmp_path, n=3, size=SIZE))) == 3

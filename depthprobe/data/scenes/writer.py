@@ -57,14 +57,14 @@ def write_scenes(
         The path of `dataset.json`.
 
     Raises:
-        ValueError: if an option is unknown, or `out` holds scenes written with other options.
+        ValueError: if an option is unknown, or `out` holds scenes written with other options or that are not asked for.
     """
     check_one_of("kind", kind, KINDS)
     check_one_of("depth_format", depth_format, DEPTH_FORMATS)
     seeds, folder, (height, width) = split_seeds(split, n, start), Path(out), size
     settings: dict[str, Any] = {"source": "depthprobe scenes", "version": SCENES_VERSION, "kind": kind}
     settings |= {"size": [height, width], "depth_format": depth_format}
-    _claim(folder, settings)
+    _claim(folder, settings, seeds)
     warm_up()
 
     def write(seed: int) -> tuple[dict[str, Any], int]:
@@ -96,8 +96,8 @@ def _describe(folder: Path, depth_format: str, entries: list[dict[str, Any]], fa
     return target
 
 
-def _claim(folder: Path, settings: dict[str, Any]) -> None:
-    """Refuse a folder with scenes of other settings; note the settings before the first scene is written."""
+def _claim(folder: Path, settings: dict[str, Any], seeds: range) -> None:
+    """Refuse a folder with scenes of other settings or seeds; note the settings before the first scene is written."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in (_UNFINISHED, "dataset.json"):
         file = folder / name
@@ -108,6 +108,12 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
                 raise ValueError(
                     f"Expected `out` to be empty or to hold scenes with the same {', '.join(differ)}, but {file} says "
                     f"{ {key: found.get(key) for key in differ} }; choose another folder."
+                )
+            first, end = found.get("seeds", (seeds.start, seeds.stop))
+            if first < seeds.start or end > seeds.stop:
+                raise ValueError(
+                    f"Expected the scenes asked for (seeds {seeds.start} to {seeds.stop - 1}) to include those already "
+                    f"in {file} (seeds {first} to {end - 1}), which would drop out of it; choose another folder."
                 )
     for name in ("images", "depth"):
         (folder / name).mkdir(exist_ok=True)
