@@ -160,7 +160,7 @@ def test_batching_does_not_matter(case, batch):
     pd.testing.assert_frame_equal(by_key(whole), by_key(singles), rtol=1e-4, atol=1e-5)
 
 
-def test_the_seed_changes_rows_only_of_probes_that_draw(probe, batch):
+def test_the_seed_changes_values_alone_never_what_is_measured(probe, batch):
     model, plan = tiny.model(), quick_plan(probe)
     first = PROBES[probe](model, batch.take([0]), plan)
     second = PROBES[probe](model, batch.take([0]), dataclasses.replace(plan, seed=plan.seed + 1))
