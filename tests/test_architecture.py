@@ -143,3 +143,9 @@ def test_the_table_side_runs_without_torch():
 def test_importing_the_package_loads_nothing_heavy():
     assert loads("import depthprobe", "torch", "pandas", "numpy", "matplotlib") == ""
     assert loads("import depthprobe.cli", "torch", "pandas", "matplotlib", "timm") == ""
+
+
+@pytest.mark.parametrize("path", sorted((ROOT.parent / "benchmarks").glob("*.py")), ids=lambda p: p.stem)
+def test_no_benchmark_hides_a_module_of_the_standard_library(path):
+    """A script's folder comes first on the path, so a name taken there breaks every script beside it."""
+    assert path.stem not in sys.stdlib_module_names

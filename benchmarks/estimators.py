@@ -1,7 +1,7 @@
 """Time of 10,000 group resamples of 100 models x 1,000 samples x 20 metrics, beside SciPy, pingouin and statsmodels.
 
-Run:    python benchmarks/statistics.py            (about 2 minutes on 2 cores; --quick: a tenth of it)
-        python benchmarks/statistics.py --all-pairs    (adds 99,000 comparisons: some minutes more)
+Run:    python benchmarks/estimators.py            (about 2 minutes on 2 cores; --quick: a tenth of it)
+        python benchmarks/estimators.py --all-pairs    (adds 99,000 comparisons: some minutes more)
         pip install pingouin                       (brings statsmodels; without it those parts are left out)
 Expect: every estimator of the 2,000,000 rows in seconds, the four together in less than 60 s; the same numbers as the
         others give, wherever they give them: intervals within Monte Carlo error, the rest to rounding.
@@ -10,10 +10,8 @@ Expect: every estimator of the 2,000,000 rows in seconds, the four together in l
 import argparse
 import importlib
 import importlib.util
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -151,8 +149,6 @@ def beside_scipy(table: pd.DataFrame, n_boot: int, per_cell: float) -> None:
 
 def beside_pingouin(table: pd.DataFrame, n_boot: int) -> None:
     """What pingouin gives for single paired columns: effect sizes, TOST, detectable difference, corrections."""
-    here = str(Path(__file__).parent)  # where this file's name hides the standard library's `statistics`
-    sys.path[:] = [p for p in sys.path if p != here]
     pg = importlib.import_module("pingouin")
     some = table[table["model"].isin(["m000", "m001", "m040", "m050"])]
     some = some.assign(group=some["sample"])  # pingouin knows no groups
