@@ -17,7 +17,7 @@ What is decided here:
   F_s has a channel for each of F_r, and the result is F_i, to which nothing of X is added.
 * `stable` deviates, for reasons. Kernels are fixed. Borders are continued, since zeros draw an edge around every map.
   The result is X + F_i with conv1x1 starting at zero, so that a trained network first answers as before, bit for bit.
-  A 1x1 convolution to C/8 channels comes first, and F_s is one map, because of the cost. And the pool averages
+  A 1x1 convolution to C/16 channels comes first, and F_s is one map, because of the cost. And the pool averages
   magnitudes: the mean of a derivative is a matter of the border alone (for the Laplacian it is 0, whatever the map),
   so a recalibration that averages derivatives cannot see them.
 """
@@ -61,7 +61,7 @@ class Preset:
 
 
 PRESETS = {
-    "stable": Preset(reduction=8, padding="replicate", learnable=False, gates="one", pool="magnitude", residual=True),
+    "stable": Preset(reduction=16, padding="replicate", learnable=False, gates="one", pool="magnitude", residual=True),
     "paper": Preset(reduction=1, padding="zeros", learnable=True, gates="each", pool="signed", residual=False),
 }
 
@@ -158,9 +158,9 @@ class DepthGradientRefinement(Refinement):
 class PlainRefinement(Refinement):
     """Control: plain convolutions with as many parameters as DepthGradientRefinement, within 1 %.
 
-    conv1x1(relu([conv3x3(x), conv1x1(x)])): as many 3x3 units as the number allows, and 1x1 units for the rest. The
-    arguments are those of the block that it stands in for; padding and residual are the same. It multiplies more often
-    than that block, whose recalibration acts once per image.
+    conv1x1(relu([conv3x3(r), conv1x1(r)])), where r is x reduced as in the block that it stands in for: as many 3x3
+    units as the number allows, and 1x1 units for the rest. The arguments are those of that block; padding and residual
+    are the same. It multiplies a little more often, since the other's recalibration acts once per image.
 
     Raises:
         ValueError: as DepthGradientRefinement, or if that block is too small to be matched.
@@ -170,14 +170,17 @@ class PlainRefinement(Refinement):
         super().__init__()
         with torch.device("meta"):
             other = DepthGradientRefinement(channels, **options)
-        wide, narrow, bias = _same_count(channels, sum(p.numel() for p in other.parameters()))
+        budget, inner = sum(p.numel() for p in other.parameters()), other.inner
+        wide, narrow, bias = _same_count(channels, inner, budget)
         self.residual = other.residual
-        self.wide, self.narrow = _conv3x3(channels, wide, other.padding), nn.Conv2d(channels, narrow, 1)
+        self.reduce = nn.Conv2d(channels, inner, 1) if inner < channels else nn.Identity()
+        self.wide, self.narrow = _conv3x3(inner, wide, other.padding), nn.Conv2d(inner, narrow, 1)
         self.project = _last(wide + narrow, channels, zero=self.residual, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """The refined maps."""
-        refined: Tensor = self.project(torch.cat([self.wide(x), self.narrow(x)], 1).relu())
+        reduced = self.reduce(x)
+        refined: Tensor = self.project(torch.cat([self.wide(reduced), self.narrow(reduced)], 1).relu())
         return x + refined if self.residual else refined
 
 
@@ -248,7 +251,7 @@ def _last(units: int, channels: int, *, zero: bool, bias: bool = True) -> nn.Con
     return layer
 
 
-def _same_count(channels: int, budget: int) -> tuple[int, int, bool]:
+def _same_count(channels: int, inner: int, budget: int) -> tuple[int, int, bool]:
     """Numbers of 3x3 and 1x1 units, and whether the last layer has a bias, for `budget` parameters within 1 %.
 
     As many 3x3 units as that leaves room for; at least one of each.
@@ -256,18 +259,19 @@ def _same_count(channels: int, budget: int) -> tuple[int, int, bool]:
     Raises:
         ValueError: if there are no such numbers.
     """
-    wide, narrow = 10 * channels + 1, 2 * channels + 1  # parameters that one unit costs
+    wide, narrow = 9 * inner + 1 + channels, inner + 1 + channels  # parameters that one unit costs
+    free = budget - (inner * (channels + 1) if inner < channels else 0)
     found = []
     for bias in (True, False):
-        for units in range(1, budget // wide + 1):
-            rest = budget - channels * bias - units * wide
+        for units in range(1, free // wide + 1):
+            rest = free - channels * bias - units * wide
             fill = max(1, round(rest / narrow))
             if abs(rest - fill * narrow) <= 0.01 * budget:
                 found.append((units, -abs(rest - fill * narrow), fill, bias))
     if not found:
         raise ValueError(
-            f"Expected a refinement with enough parameters to match them by plain 3x3 convolutions of {channels} "
-            f"channels, but it has {budget}; choose a smaller `reduction`."
+            f"Expected a refinement with enough parameters to match them by plain 3x3 convolutions of {inner} of "
+            f"{channels} channels, but it has {budget}; choose a smaller `reduction`."
         )
     units, _, fill, bias = max(found)
     return units, fill, bias
