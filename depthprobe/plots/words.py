@@ -75,7 +75,7 @@ def ratio_title(row: pd.Series | pd.DataFrame, names: Names | None = None, what:
     a, b = display_name(row["a"], names), display_name(row["b"], names)
     value, low, high = (float(row[c]) for c in ("estimate", "low", "high"))
     if np.isnan(value):
-        return f"{a} and {b} reach no common error, so their {what} cannot be compared"
+        return f"{a} and {b} have no gain from the fewest to all pixels in common, so their {what} cannot be compared"
     missing = float(row.get("not_reached", 0.0))
     rest = f" (no common error in {100 * missing:.2g} % of resamples)" if missing > 0 else ""
     if not (low > 1 or high < 1):

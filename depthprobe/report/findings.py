@@ -209,9 +209,8 @@ def _ratio(found: Sparse, a: str, b: str, short: dict[str, str]) -> str:
     mine = found.ratios[(found.ratios["a"] == a) & (found.ratios["b"] == b) & (found.ratios["factor"] == control)]
     mine = mine[(mine["quantity"] == "ratio50") & np.isfinite(mine["estimate"])]
     if mine.empty:
-        return (
-            f"No error is passed by both curves of {text.selector_name(control)} pixels, so no budget ratio is stated."
-        )
+        pixels = text.selector_name(control)
+        return f"Both have no gain from the fewest to all {pixels} pixels in common, so no budget ratio is stated."
     each = text.listed(
         f"{times(r.estimate, r.low, r.high)} (fill {r.factor2 or 'none'}){_missed(r.not_reached, 'no common error')}"
         for r in mine.itertuples()
