@@ -1,9 +1,12 @@
 """The trainings of a factorial study: networks x arms x seeds, each trained once, measured once, kept as one file.
 
 A cell's file holds the rows of its measurement and, as its note, how it came about. A cell whose file is there is not
-trained again; one that was interrupted goes on from its last checkpoint.
+trained again; one that was interrupted goes on from its last checkpoint. Several processes may work on one study: each
+takes the next cell that no other has in hand (on two cores, two processes of one thread each train about 1.3 times as
+many networks an hour as one process of two threads).
 """
 
+import contextlib
 import dataclasses
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from depthprobe.data import load_dataset
+from depthprobe.data.cache import open_cache
 from depthprobe.models import load_model
 from depthprobe.run import run
 from depthprobe.schema import read_note, read_table, write_part
@@ -82,14 +87,29 @@ def make(
     say: Callable[[str], object] = print,
 ) -> None:
     """Train and measure the cells that have no file in `results`; checkpoints and rendered scenes are in `work`."""
-    missing = [cell for cell in cells if not (results / f"{cell.stem}.parquet").is_file()]
-    for number, cell in enumerate(missing, start=1):
-        say(f"{cell.stem} ({number} of {len(missing)})")
-        recipe, folder = recipe_of(design, cell), work / cell.stem
-        model = fit(recipe, folder, cache=work / "cache").eval()
-        table = measure(design, cell, model)
-        note = {"recipe": dataclasses.asdict(recipe), "parameters": sum(p.numel() for p in model.net.parameters())}
-        write_part(table, results / f"{cell.stem}.parquet", note)
+    todo = [cell for cell in cells if not _file(results, cell).is_file()]
+    if not todo:
+        return
+    work.mkdir(parents=True, exist_ok=True)
+    with FileLock(work / "cache.lock"):  # one process renders, the others wait for it
+        open_cache(design.recipe.dataset, design.recipe.train, work / "cache", size=design.recipe.resize)
+    for number, cell in enumerate(todo, start=1):
+        lock = FileLock(work / f"{cell.stem}.lock", blocking=False)
+        with contextlib.suppress(Timeout), lock:  # the lock of a process that died is free
+            if not _file(results, cell).is_file():
+                say(f"{cell.stem} ({number} of {len(todo)})")
+                _train(design, cell, results, work)
+
+
+def _train(design: Design, cell: Cell, results: Path, work: Path) -> None:
+    recipe = recipe_of(design, cell)
+    model = fit(recipe, work / cell.stem, cache=work / "cache").eval()
+    note = {"recipe": dataclasses.asdict(recipe), "parameters": sum(p.numel() for p in model.net.parameters())}
+    write_part(measure(design, cell, model), _file(results, cell), note)
+
+
+def _file(results: Path, cell: Cell) -> Path:
+    return results / f"{cell.stem}.parquet"
 
 
 def measure(design: Design, cell: Cell, model: Any) -> pd.DataFrame:

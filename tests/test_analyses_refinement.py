@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # studies are not part of the installed package
 
@@ -58,6 +59,17 @@ def test_a_second_call_trains_nothing(study, folder, monkeypatch):
     monkeypatch.setattr(factorial, "fit", None)
     design = a02_refinement.make_design(quick=True)
     factorial.make(design, a02_refinement.cells_of(design, (0, 1)), folder / "results", folder)
+
+
+def test_a_cell_that_another_process_has_in_hand_is_left_to_it(tmp_path, monkeypatch):
+    design = a02_refinement.make_design(quick=True)
+    cells, begun = [Cell("pvt", "base", 0), Cell("pvt", "dgr", 0)], []
+    monkeypatch.setattr(factorial, "_train", lambda design, cell, results, work: begun.append(cell))
+    with FileLock(tmp_path / f"{cells[0].stem}.lock"):
+        factorial.make(design, cells, tmp_path / "results", tmp_path)
+    assert begun == cells[1:]
+    factorial.make(design, cells, tmp_path / "results", tmp_path)
+    assert begun == [cells[1], *cells]
 
 
 def test_figures_come_as_vector_picture_and_data(study):
