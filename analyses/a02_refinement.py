@@ -36,6 +36,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analyses import costs, factorial
+from analyses.common import in_per_cent
 from analyses.factorial import Arm, Cell, Design
 from depthprobe import plots, stats
 from depthprobe.functional.protocol import get_protocol
@@ -171,9 +172,7 @@ def estimate(table: pd.DataFrame) -> pd.DataFrame:
                         network=network, contrast=f"{a} → {b}"
                     )
                 )
-    out = pd.concat(parts, ignore_index=True)
-    scale = out["mean_a"].abs() / 100
-    return out.assign(**{f"relative_{c}": out[c] / scale for c in ("estimate", "low", "high", "detectable")})
+    return in_per_cent(pd.concat(parts, ignore_index=True))
 
 
 def same_weights(table: pd.DataFrame) -> pd.DataFrame:

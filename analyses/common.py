@@ -57,3 +57,9 @@ def planted_support(*, n: int = 4, share: float = 0.05, seed: int = 0) -> pd.Dat
     rows = rows[rows["metric"] == "abs_rel@self"]
     stamped = rows.assign(group=rows["sample"], seed=plan.seed, unit="1", better="lower")
     return stats.summarise(stamped, ["factor", "level", "factor2", "metric"], n_boot=500)
+
+
+def in_per_cent(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame of a comparison with `relative_estimate`, `_low`, `_high`, `_detectable`: in % of the mean of a."""
+    scale = frame["mean_a"].abs() / 100
+    return frame.assign(**{f"relative_{c}": frame[c] / scale for c in ("estimate", "low", "high", "detectable")})

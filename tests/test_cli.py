@@ -277,6 +277,15 @@ def test_the_command_to_go_on_with_after_one_network_adds_another_to_its_table(t
     assert set(read_table(out)["model"]) == {"oracle:window", "oracle:row"}
 
 
+def test_the_command_to_go_on_with_after_probes_with_different_axes_runs(tmp_path):
+    models = ("-m", "oracle:row", "-m", "oracle:constant")
+    text = call("run", *models, "-p", "continuity", "-p", "spectrum", "--n", 2, *QUICK, "--out", tmp_path / "o").output
+    (line,) = [line for line in text.splitlines() if line.startswith("Next:")]
+    words = shlex.split(line.removeprefix("Next:"))
+    assert words[-1] == "probe,factor"
+    call(*words[1:])
+
+
 def test_compare_says_what_it_split_by_in_the_readers_words(demo):
     text = call("compare", demo[0], "--by", "probe").output
     assert "also split by selector" in text

@@ -162,8 +162,8 @@ def next_command(table: pd.DataFrame, out: str, models: Sequence[str]) -> str:
     """The one command that a user would run next: comparing the networks, or adding one to the table."""
     if table[["model", "tag"]].drop_duplicates().shape[0] > 1:
         axes = read_sidecar(out).get("axes", {})
-        names = [own["factor"] for own in axes.values() if "factor" in own]
-        return f"depthprobe compare {out} --by {','.join(['probe', *dict.fromkeys(names)])}"
+        by = ["probe", label("factor", axes)] if any("factor" in own for own in axes.values()) else ["probe"]
+        return f"depthprobe compare {out} --by {','.join(by)}"
     return " ".join(["depthprobe run", shlex.quote(f"{out}/study.toml"), *(f"--model {shlex.quote(m)}" for m in models),
                      "--model ANOTHER"])  # fmt: skip
 

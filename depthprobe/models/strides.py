@@ -21,31 +21,39 @@ def strides(model: DepthModel, image: Tensor) -> dict[str, int]:
     return _measured(model, image, {name: known[name] for name in model.layers() if name in known})
 
 
-def windows(model: DepthModel, image: Tensor) -> dict[str, int]:
-    """The side of the attention windows of every block that has them (`window_size`), in pixels of its canvas.
+def windows(model: DepthModel, image: Tensor) -> dict[str, tuple[int, ...]]:
+    """The sides of the attention windows of every block that has them (`window_size`), in pixels of its canvas.
 
-    Convention: as `strides`; a window of the whole map or more has no side to see and is left out.
+    Convention: as `strides`; one side of a square window, else height and width. A side as long as the shorter side of
+    the canvas is left out.
     """
-    blocks = {name: m for name, m in model.net.named_modules() if _window(m) > 1}
+    blocks = {name: m for name, m in model.net.named_modules() if _window(m)}
     canvas = min(model.canvas_size(image.shape[-2], image.shape[-1]))
-    sides = {name: stride * _window(blocks[name]) for name, stride in _measured(model, image, blocks).items()}
-    return {name: side for name, side in sides.items() if side < canvas}
+    found: dict[str, tuple[int, ...]] = {}
+    for name, stride in _measured(model, image, blocks).items():
+        sides = tuple(stride * side for side in _window(blocks[name]) if stride * side < canvas)
+        found |= {name: sides} if sides else {}
+    return found
 
 
 def periods(model: DepthModel, image: Tensor) -> dict[int, list[str]]:
     """Every period larger than 1 at which the network's lattices repeat, with the layers that have it, rising."""
     found: dict[int, list[str]] = {}
-    for sides in (strides(model, image), windows(model, image)):
-        for name, side in sides.items():
-            if side > 1 and name not in found.setdefault(side, []):
-                found[side].append(name)
-    return dict(sorted(found.items()))
+    steps = {name: (side,) for name, side in strides(model, image).items()}
+    for lattices in (steps, windows(model, image)):
+        for name, sides in lattices.items():
+            for side in sides:
+                if side > 1 and name not in found.setdefault(side, []):
+                    found[side].append(name)
+    return {side: names for side, names in sorted(found.items()) if names}
 
 
-def _window(module: nn.Module) -> int:
-    size: Any = getattr(module, "window_size", 0)
-    size = size[0] if isinstance(size, tuple | list) and len(set(size)) == 1 else size
-    return size if isinstance(size, int) else 0
+def _window(module: nn.Module) -> tuple[int, ...]:
+    """The different sides of a module's attention windows, in tokens; () where it has none."""
+    size: Any = getattr(module, "window_size", ())
+    sides = size if isinstance(size, tuple | list) else (size,)
+    fits = len(sides) in (1, 2) and all(isinstance(side, int) and side > 1 for side in sides)
+    return tuple(dict.fromkeys(sides)) if fits else ()
 
 
 def _measured(model: DepthModel, image: Tensor, modules: dict[str, nn.Module]) -> dict[str, int]:

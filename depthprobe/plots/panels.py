@@ -27,12 +27,14 @@ def small_multiples(
     width: float = WIDTH,
     height: float = 1.75,
     names: Names | None = None,
+    share_x: bool = True,
     share_y: bool = True,
 ) -> Figure:
     """One panel per value of the column `panel`, all on shared axes; labels stand at the outer panels only.
 
     Convention: `draw(part, ax, last)` draws one panel's rows; `last` says that it stands at the right end of its row,
-    where line labels have room. `height` in inches per row of panels.
+    where line labels have room. `height` in inches per row of panels. `share_x`, `share_y`: whether panels have the
+    same scale; without it each has ticks of its own.
 
     Raises:
         ValueError: if `order` names a value that the column does not have.
@@ -45,7 +47,7 @@ def small_multiples(
         columns = min(columns, len(values))
         rows = -(-len(values) // columns)
         figure = Figure(figsize=(width, height * rows + 0.5), layout="constrained")
-        grid = figure.subplots(rows, columns, sharex=True, sharey=share_y, squeeze=False)
+        grid = figure.subplots(rows, columns, sharex=share_x, sharey=share_y, squeeze=False)
         for ax in grid.ravel()[len(values) :]:
             ax.set_visible(False)
         for i, (ax, value) in enumerate(zip(grid.ravel(), values, strict=False)):
@@ -54,17 +56,17 @@ def small_multiples(
             ax.set_title(textwrap.fill(display_name(value, names), _TITLE_ROW // columns))
             below = i + columns < len(values)
             ax.set_xlabel("" if below else ax.get_xlabel())
-            ax.tick_params(axis="x", labelbottom=not below)
-        _shared_label(figure, grid, "y", share_y)
-        _shared_label(figure, grid, "x", True)
+            ax.tick_params(axis="x", labelbottom=not (below and share_x))
+        _shared_label(figure, grid, "y")
+        _shared_label(figure, grid, "x")
     return figure
 
 
-def _shared_label(figure: Figure, grid: np.ndarray, side: str, shared: bool) -> None:
+def _shared_label(figure: Figure, grid: np.ndarray, side: str) -> None:
     """Say an axis label once for the figure where all panels have the same one."""
     drawn = [ax for ax in grid.ravel() if ax.get_visible()]
     said = {getattr(ax, f"get_{side}label")() for ax in drawn} - {""}
-    if shared and len(said) == 1:
+    if len(said) == 1:
         for ax in drawn:
             getattr(ax, f"set_{side}label")("")
         getattr(figure, f"sup{side}label")(said.pop(), fontsize=8)

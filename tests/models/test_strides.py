@@ -55,8 +55,14 @@ def test_strides_of_maps_and_tokens():
 
 
 def test_windows_are_in_pixels():
-    assert windows(model(), IMAGE) == {"block": 12}
+    assert windows(model(), IMAGE) == {"block": (12,)}
     assert windows(model(size=(12, 36)), IMAGE) == {}, "a window as large as the map has no side inside it"
+
+
+def test_a_long_window_has_two_sides(monkeypatch):
+    monkeypatch.setattr(Block, "window_size", (2, 3))
+    assert windows(model(), IMAGE) == {"block": (8, 12)}
+    assert list(periods(model(), IMAGE)) == [4, 8, 12]
 
 
 def test_periods_collect_both():

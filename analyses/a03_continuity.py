@@ -1,0 +1,284 @@
+"""Do Transformers break the continuity of depth gradients more than CNNs do, and where?
+
+Question: networks of two families that differ in the encoder alone (same decoder, scenes, steps, schedule, input and
+output size). Whose depth follows smooth surfaces worse: in first order (`grad_mae_smooth`), in second
+(`curvature_mae`), and by tearing them apart (`break_rate`)?
+
+Context: claim C3 ("Transformers preserve depth-gradient continuity worse than CNNs") of Yao, Wu and Zhang (arXiv
+2308.08333). If it holds here, all three are larger for the Transformers than for the CNNs, and a token or window grid
+shows in the errors of Transformers alone.
+
+Endpoints, chosen before looking: the three named, on exact scenes, Holm-corrected together; of them those of first
+order again on NYU Depth v2, whose truth is too coarse for second differences: it is rounded to steps that grow to
+centimetres with distance, and what that alone contributes is measured (the truth, plus noise of its own step, judged
+as if it were a prediction) and drawn beside the networks. A change within 5 % of the CNNs' mean counts as none. Every
+other metric drawn is description.
+
+The unit of C3 is the architecture: the interval holds for another architecture of each family on other scenes. What
+two networks at hand do is judged pair by pair, over scenes alone. Who is the more accurate is said beside it, since a
+network that is better overall is often the smoother one as well.
+
+Command: python -m analyses.a03_continuity --root PATH/TO/nyuv2   (without --root: scenes only; --quick: seconds)
+Cost: two forward passes per image and network and 40 to 600 ms of judging per image (96x128 to 480x640); the defaults
+take about 10 minutes on two cores. A run that was stopped goes on where it was.
+Expected result: none is promised. With two architectures in a family only large differences can be seen, and the
+difference that would have been found stands beside every "undecided".
+
+What this cannot show: small networks, trained from scratch on synthetic scenes; a shared convolutional decoder smooths
+whatever the encoder hands on, as the decoder of the paper's networks does not.
+"""
+
+import argparse
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analyses import a03_figures as figure
+from analyses.common import in_per_cent, measure
+from depthprobe import stats
+from depthprobe.data import Dataset, load_dataset
+from depthprobe.functional.protocol import get_protocol
+from depthprobe.models import DepthModel, load_model
+from depthprobe.plots.theme import display_name
+from depthprobe.probes import PROBES
+from depthprobe.report.source import Source
+
+MODELS = ("zoo:convnext", "zoo:pvt")
+ENDPOINTS = {"scenes": ("grad_mae_smooth", "curvature_mae", "break_rate"), "nyu": ("grad_mae_smooth", "break_rate")}
+NYU_METRICS = (
+    "grad_mae", "grad_mae_edge", "grad_mae_smooth", "grad_cos", "grad_w1", "break_rate", "bridge_rate", "depthpro_f1",
+    "depthpro_recall", "moge_f1_r1", "moge_f1_r3", "dbe_acc", "dbe_com",
+)  # fmt: skip
+ROPE = 0.05
+WORDS = {
+    "worse": "supported", "better": "refuted (the Transformers are better)",
+    "equivalent": "refuted (no noticeable difference)", "undecided": "undecided",
+}  # fmt: skip
+CAUTIONS = (
+    "Small networks, trained from scratch on synthetic scenes, with one convolutional decoder for all.",
+    "Where the difference that would have been found is large, undecided does not mean equal.",
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Found:
+    """What is estimated on one data set. `family`, `pairs`: differences transformer - cnn, also `relative`, in %."""
+
+    family: pd.DataFrame
+    pairs: pd.DataFrame
+    bands: pd.DataFrame
+    accuracy: pd.DataFrame
+    spectra: pd.DataFrame
+    grids: pd.DataFrame
+    floor: pd.DataFrame
+
+
+def main(
+    quick: bool = False,
+    root: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    figures: str | Path | None = None,
+    models: Sequence[str] = MODELS,
+    n: int = 400,
+    n_nyu: int = 200,
+) -> dict[str, Any]:
+    """Measure, estimate, draw and judge.
+
+    Args:
+        quick: a few samples and few resamples; by default into a temporary folder.
+        root: folder of NYU Depth v2; without one, the scenes alone.
+        out: folder of the runs (default out/a03).
+        figures: folder of the figures (default figures/; beside the runs when quick).
+        models: names for `load_model`, at least one CNN and one Transformer.
+        n, n_nyu: samples of the scenes and of NYU (8 and 2 when quick).
+
+    Returns:
+        sources (what was measured, by data set), found (estimates, by data set), verdict (sentences), figures (paths).
+
+    Raises:
+        ValueError: if a family is missing, or the networks do not see and give the same number of pixels.
+    """
+    out = Path(out) if out else Path(tempfile.mkdtemp(prefix="a03-")) if quick else Path("out/a03")
+    figures = Path(figures) if figures else out / "figures" if quick else Path("figures")
+    loaded, n_boot = matched(models), 500 if quick else 10_000
+    data = datasets(root, (8, 2) if quick else (n, n_nyu))
+    sources = {name: _measured(name, dataset, loaded, out / name, n_boot) for name, dataset in data.items()}
+    found = {name: estimate(source, ENDPOINTS[name], n_boot=n_boot) for name, source in sources.items()}
+    sentences = verdict(found)
+    paths = figure.draw(sources, found, data, loaded, figures)
+    print("\n".join(sentences))
+    print("Figures:", *sorted({str(p.with_suffix("")) for p in paths}), sep="\n  ")
+    return {"sources": sources, "found": found, "verdict": sentences, "figures": paths}
+
+
+def matched(names: Sequence[str]) -> list[DepthModel]:
+    """The networks, all of which read one size and belong to one of the two families, both of which are there.
+
+    Raises:
+        ValueError: naming what differs.
+    """
+    models = [load_model(name) for name in names]
+    if missing := {"cnn", "transformer"} - {m.card.family for m in models}:
+        raise ValueError(f"Expected `models` to hold a CNN and a Transformer, but got no {' and no '.join(missing)}.")
+    sizes = {m.card.name: m.canvas_size(96, 128) for m in models}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"Expected networks that read one size, but got {sizes}; give ?size=HxW to each.")
+    return models
+
+
+def datasets(root: str | Path | None, n: tuple[int, int]) -> dict[str, Dataset]:
+    """The data sets by name; NYU only with its folder."""
+    found = {"scenes": load_dataset("scenes", kind="mixed", n=n[0], batch_size=8)}
+    return found if root is None else {**found, "nyu": load_dataset("nyu", root=root, n=n[1], batch_size=2)}
+
+
+def plans(name: str) -> dict[str, Any]:
+    """The plans of a data set: on photographs only what its truth can carry, and what its rounding does."""
+    judged = get_protocol("scenes" if name == "scenes" else "bts_nyu")
+    only = {} if name == "scenes" else {"metrics": NYU_METRICS, "depth_bands": (), "edge_bands": (), "dither": True}
+    return {
+        "error": judged,
+        "continuity": PROBES.facts("continuity")["plan"](protocol=judged, **only),
+        "spectrum": PROBES.facts("spectrum")["plan"](protocol=judged),
+    }
+
+
+def _measured(name: str, dataset: Dataset, models: Sequence[DepthModel], out: Path, n_boot: int) -> Source:
+    title = f"Continuity: {', '.join(m.card.name for m in models)} on {name}"
+    return measure(models, plans(name), dataset, out, n_boot=n_boot, title=title)
+
+
+def estimate(source: Source, endpoints: Sequence[str], *, n_boot: int) -> Found:
+    """All estimates of a data set; verdicts are Holm-corrected over the endpoints (and pairs), others stand alone."""
+    rows, spectrum = source.probe("continuity"), source.probe("spectrum")
+    networks = rows["family"].isin(["cnn", "transformer"])
+    own = rows[networks & ~rows["metric"].str.contains("@") & (rows["metric"] != "depth_step")]
+    whole, banded = own[own["factor"] == ""], own[own["factor"] != ""]
+    by_family = whole[whole["family"] == "cnn"].groupby("metric")["value"].mean().abs()
+    rope = {metric: ROPE * value for metric, value in by_family.items() if value > 0}
+    whole = whole[whole["metric"].isin(rope)]
+    options: dict[str, Any] = {"n_boot": n_boot}
+    sides = source.models.groupby("family")["model"].apply(list)
+    crossed = [(a, b) for a in sides["cnn"] for b in sides["transformer"]]
+    grids = spectrum[spectrum["metric"] == "grid_found"]
+    radial = spectrum[(spectrum["factor"] == "radial") & (spectrum["metric"] == "log_power@residual")]
+    floor = rows[rows["metric"].str.endswith("@dither") & (rows["model"] == sides["cnn"][0])]
+    return Found(
+        family=_judged(stats.family_contrast(whole, ["metric"], a="cnn", b="transformer", rope=rope), endpoints),
+        pairs=_judged(_crossed(whole, crossed, ["metric"], {**options, "rope": rope}), endpoints),
+        bands=_crossed(banded, crossed, ["metric", "factor", "level"], options) if len(banded) else banded,
+        accuracy=_crossed(source.probe("error"), crossed, ["metric"], options),
+        spectra=_crossed(radial, crossed, ["metric", "level"], options),
+        grids=stats.summarise(grids, ["model", "family", "factor", "level"], **options),
+        floor=stats.summarise(floor, ["metric"], **options) if len(floor) else floor,
+    )
+
+
+def _crossed(
+    table: pd.DataFrame, pairs: Sequence[tuple[str, str]], by: list[str], options: dict[str, Any]
+) -> pd.DataFrame:
+    """Every CNN against every Transformer, in per cent of the CNN as well."""
+    found = [stats.compare(table, by, a=a, b=b, **options) for a, b in pairs]
+    return in_per_cent(pd.concat(found, ignore_index=True))
+
+
+def _judged(frame: pd.DataFrame, endpoints: Sequence[str]) -> pd.DataFrame:
+    """Verdicts anew: the endpoints are one family of Holm's, every other metric (a description) one of its own."""
+    role = frame["metric"].where(~frame["metric"].isin(endpoints), "endpoint")
+    return in_per_cent(stats.adjust(frame.assign(role=role), ["role"]))
+
+
+def verdict(found: dict[str, Found]) -> list[str]:
+    """C3 in sentences, each with its interval; who is the more accurate; where; grids; what this cannot show."""
+    said = []
+    for name, one in found.items():
+        ends = [m for m in ENDPOINTS[name] if m in set(one.family["metric"])]
+        said += [
+            f"C3, {name}, {metric} | undecided: it is 0 for every CNN, so a share of it has no meaning."
+            for metric in ENDPOINTS[name]
+            if metric not in ends
+        ]
+        said += [_claim(name, row) for _, row in one.family.set_index("metric", drop=False).loc[ends].iterrows()]
+        said += [_counted(name, one.pairs, metric) for metric in ends]
+        said += [_accuracy(name, row) for _, row in one.accuracy[one.accuracy["metric"] == "abs_rel"].iterrows()]
+        said += [_where(name, one.bands, metric) for metric in ("grad_mae",) if len(one.bands)]
+        said.append(_grids(name, one.grids))
+        if len(one.floor):
+            said.append(_floor(name, one))
+    return [*said, *(f"caution | {caution}" for caution in CAUTIONS)]
+
+
+def _claim(name: str, row: pd.Series) -> str:
+    a, b = int(row["units_a"]), int(row["units_b"])
+    if min(a, b) < 2:
+        return (
+            f"C3, {name}, {row['metric']} | undecided: {figure.change(row)} from the CNN to the "
+            "Transformer, but a family of one network has no interval."
+        )
+    return (
+        f"C3, {name}, {row['metric']} | {WORDS[row['verdict']]}: {figure.change(row)} from {a} CNNs to {b} "
+        f"Transformers; {row['relative_detectable']:.0f} % would have been found (n = {row['n']} images)."
+    )
+
+
+def _counted(name: str, pairs: pd.DataFrame, metric: str) -> str:
+    part = pairs[pairs["metric"] == metric]
+    each = "; ".join(
+        f"{display_name(r['b'])} against {display_name(r['a'])} {figure.change(r)}, {r['verdict']}"
+        for _, r in part.iterrows()
+    )
+    worse, better = (int((part["verdict"] == word).sum()) for word in ("worse", "better"))
+    return f"{name}, {metric} | the Transformer is worse in {worse} of {len(part)} pairs, better in {better}: {each}."
+
+
+def _accuracy(name: str, row: pd.Series) -> str:
+    a, b = display_name(row["a"]), display_name(row["b"])
+    return f"{name}, accuracy | abs_rel {figure.change(row)} from {a} to {b} ({row['verdict']})."
+
+
+def _where(name: str, bands: pd.DataFrame, metric: str) -> str:
+    part = bands[(bands["metric"] == metric) & (bands["factor"] == "edge_distance")].dropna(subset=["low"])
+    mean = part.groupby("level")["relative_estimate"].mean()
+    top, least = mean.idxmax(), mean.idxmin()
+    return (
+        f"{name}, where | {metric}, from the CNNs to the Transformers on average: {figure.signed(mean[least])} % at "
+        f"{least:g} px from a depth edge (least) to {figure.signed(mean[top])} % at {top:g} px (most)."
+    )
+
+
+def _grids(name: str, grids: pd.DataFrame) -> str:
+    any_grid = grids[grids["factor"] == ""]
+    each = [f"{display_name(r['model'])} {figure.rate(r)}" for _, r in any_grid.iterrows()]
+    return (
+        f"{name}, grids | share of images in whose errors a token or window grid is found "
+        f"(by chance up to {100 * figure.ALPHA:g} %): {'; '.join(each)}."
+    )
+
+
+def _floor(name: str, one: Found) -> str:
+    shares = figure.floor_frame(one)
+    each = shares.groupby("metric", sort=False)["estimate"].mean()
+    return (
+        f"{name}, rounding | of the networks' mean value, the rounding of the truth alone gives "
+        + ", ".join(f"{share:.0f} % of {metric}" for metric, share in each.items())
+        + "."
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a few samples, seconds")
+    parser.add_argument("--root", help="folder of NYU Depth v2")
+    parser.add_argument("--out", help="folder of the runs (default out/a03)")
+    parser.add_argument("--figures", help="folder of the figures (default figures/)")
+    parser.add_argument("--n", type=int, default=400, help="samples of the scenes")
+    parser.add_argument("--n-nyu", type=int, default=200, help="samples of NYU Depth v2")
+    parser.add_argument("--model", action="append", help="networks of both families (default: the zoo's)")
+    given = parser.parse_args()
+    where: dict[str, Any] = {"root": given.root, "out": given.out, "figures": given.figures}
+    main(given.quick, models=tuple(given.model or MODELS), n=given.n, n_nyu=given.n_nyu, **where)

@@ -1,0 +1,85 @@
+"""One sample looked at closely: depth, gradient, curvature and error of the truth and of every network."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from depthprobe.data import Batch
+from depthprobe.functional import neighbours as near
+from depthprobe.functional.metrics import METRICS, Terms, Truth
+from depthprobe.functional.protocol import Protocol, prepare
+from depthprobe.functional.spectrum import log_power, ring_centres
+from depthprobe.models import DepthModel
+from depthprobe.probes.error import predict
+
+RINGS, ZOOM = 24, 4
+METRIC = "grad_mae_smooth"  # the number under a prediction
+
+
+def look(
+    batch: Batch, models: Sequence[DepthModel], protocol: Protocol
+) -> tuple[list[dict[str, Any]], tuple[int, int, int, int]]:
+    """The entries that `plots.draw_structure` takes for a batch of one sample, and the window to zoom.
+
+    Convention: the window is a fourth of the picture's height and width, where the networks' mean gradient error on
+    smooth surfaces is largest.
+    """
+    mask, predictions = torch.zeros(0), []
+    for model in models:
+        raw = predict(model, batch.image, flip=protocol.flip)
+        pred, mask = prepare(raw, batch.depth, batch.valid, kind=model.card.output, protocol=protocol)
+        predictions.append(pred)
+    truth = Truth(batch.depth, mask)
+    terms = [Terms(pred, truth) for pred in predictions]
+    here = _entry("truth", "", Terms(batch.depth, truth))
+    # the truth's own spectrum stands where a network's row has that of its error
+    own = log_power(truth.log, truth.valid, RINGS)[0].tolist()
+    here |= {"power": own, "image": _picture(batch.image), "sample": batch.sample[0], "note": ""}
+    here["error"] = np.full_like(here["depth"], np.nan)
+    entries = [here, *(_entry(m.card.name, m.card.family, t) for m, t in zip(models, terms, strict=True))]
+    return entries, _window(terms)
+
+
+def _entry(name: str, family: str, t: Terms) -> dict[str, Any]:
+    truth = t.truth
+    bare = lambda x, known: np.where(known[0].numpy(), x[0].numpy(), np.nan)  # noqa: E731
+    corner, cross = truth.derive(near.corner) > 0, _cross(truth)
+    size = truth.valid.shape[1:]
+    gradient, curvature = (np.full(size, np.nan) for _ in range(2))
+    gradient[:-1, :-1] = bare(near.gradient(t)[2], corner)
+    curvature[1:-1, 1:-1] = bare(near.laplacian(t.log_pred), cross)
+    score = float(METRICS[METRIC](t.raw[:, None], truth.depth[:, None], truth.valid[:, None])[0])
+    return {
+        "name": name,
+        "family": family,
+        "depth": bare(t.raw, truth.valid),
+        "gradient": gradient,
+        "curvature": curvature,
+        "error": bare(t.log_ratio, truth.valid),
+        "power": log_power(t.log_ratio, truth.valid, RINGS)[0].tolist(),
+        "frequency": ring_centres(RINGS),
+        "note": f"smooth: {score:.4f}",
+        METRIC: score,
+    }
+
+
+def _cross(truth: Truth) -> Tensor:
+    v = truth.valid
+    return v[:, 1:-1, 1:-1] & v[:, 1:-1, 2:] & v[:, 1:-1, :-2] & v[:, 2:, 1:-1] & v[:, :-2, 1:-1]
+
+
+def _picture(image: Tensor) -> np.ndarray:
+    return (image[0] * 255).round().byte().permute(1, 2, 0).numpy()
+
+
+def _window(terms: Sequence[Terms]) -> tuple[int, int, int, int]:
+    truth = terms[0].truth
+    weight = truth.derive(near.corner_smooth)
+    error = torch.stack([near.gradient_error(t) * weight for t in terms]).mean(0)[:, None].float()
+    height, width = (n // ZOOM for n in truth.valid.shape[1:])
+    mean = torch.nn.functional.avg_pool2d(error, (height, width), 1)
+    top, left = divmod(int(mean[0, 0].flatten().argmax()), mean.shape[-1])
+    return top, left, height, width
