@@ -1,4 +1,4 @@
-"""A finished training as an entry of the zoo: float16 weights, and a card that states how they came about.
+"""A finished training as an entry of the zoo: 8-bit weights (`models.compact`), and a card that says how they arose.
 
 python -m depthprobe.publish out/convnext convnext
 """
@@ -18,8 +18,10 @@ from depthprobe.data import Batch, Dataset, load_dataset
 from depthprobe.data.scenes.generate import GENERATORS
 from depthprobe.functional.protocol import Protocol, evaluate, get_protocol
 from depthprobe.models import DepthModel, load_model
+from depthprobe.models.compact import compact, expand
 from depthprobe.models.zoo import WEIGHTS
-from depthprobe.train import Recipe, read_recipe, save_weights
+from depthprobe.train import Recipe, read_recipe
+from depthprobe.train.checkpoint import write_weights
 
 TEST_SAMPLES, PRIOR_SAMPLES = 300, 600
 FOLDER = "DIR"  # stands for the folder of a data set in a card
@@ -30,9 +32,9 @@ Scores = dict[str, float]
 def publish(
     folder: str | Path, name: str, *, weights: Path = WEIGHTS, n: int | None = None, prior_n: int = PRIOR_SAMPLES
 ) -> dict[str, Any]:
-    """Write `<name>.safetensors` (float16) and `<name>.json` into `weights`; returns the card.
+    """Write `<name>.safetensors` (8 bits) and `<name>.json` into `weights`; returns the card.
 
-    The scores are those of the float16 weights on held-out samples, by kind of scene where the data set is `scenes`,
+    The scores are those of the 8-bit weights on held-out samples, by kind of scene where the data set is `scenes`,
     beside the image-independent prior: each pixel's median depth over training samples of that kind.
 
     Args:
@@ -55,14 +57,17 @@ def publish(
     model.net.load_state_dict(load_file(folder / "final.safetensors"))
     weights.mkdir(parents=True, exist_ok=True)
     path = weights / f"{name}.safetensors"
-    save_weights(model, path, dtype=torch.float16)
-    model.net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+    write_weights(compact(model.net.state_dict()), path)
+    model.net.load_state_dict(expand(load_file(path)))
     tests = {kind: load_dataset(recipe.dataset, **options) for kind, options in _tests(recipe, n).items()}
     version = next(iter(tests.values())).facts.get("version", 1)
+    place = f" --root {FOLDER}" if "root" in recipe.train else ""
+    train = f"depthprobe train zoo:{name}{place} --out out/{name}"
     card = {
         "tag": f"{recipe.dataset}-v{version}",
-        "command": f"depthprobe train {folder.name}/recipe.json --out out/{name} && "
-        f"python -m depthprobe.publish out/{name} {name}",
+        "family": model.card.family,
+        "summary": _summary(recipe),
+        "command": f"{train} && python -m depthprobe.publish out/{name} {name}",
         "recipe": _without_folders(recipe),
         "parameters": sum(p.numel() for p in model.net.parameters()),
         "tests": {kind: _tested(model, kind, test, recipe, prior_n) for kind, test in tests.items()},
@@ -125,6 +130,16 @@ def _without_folders(recipe: Recipe) -> dict[str, Any]:
         if "root" in options:
             options["root"] = FOLDER
     return fields
+
+
+def _summary(recipe: Recipe) -> str:
+    """What was done, in a few words."""
+    added = [
+        *(["Depth Gradient Refinement"] if "dgr=" in recipe.model else []),
+        *([f"the loss {recipe.loss}"] if recipe.loss != Recipe().loss else []),
+    ]
+    began = f"fine-tuned from {recipe.init} on" if recipe.init.startswith("zoo:") else "trained on"
+    return f"{began} {recipe.dataset}{' with ' if added else ''}{' and '.join(added)}"
 
 
 def _licence(recipe: Recipe) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def train(
     recipe: Annotated[
-        str | None, typer.Argument(help="A recipe: TOML file, shipped name (depthprobe list recipes) or recipe.json.")
+        str | None, typer.Argument(help="TOML file, shipped name (depthprobe list recipes), recipe.json, or zoo:NAME.")
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of this training.")] = Path("out/train"),
     model: Annotated[str | None, typer.Option("--model", "-m", help="E.g. timm:convnext_atto.")] = None,

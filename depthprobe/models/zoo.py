@@ -1,10 +1,11 @@
-"""The zoo: small networks trained by one recipe on the built-in rooms, shipped with the package.
+"""The zoo: small networks shipped with the package, each with a card that says how it came about and how good it is.
 
-They differ in the encoder alone: same decoder, data, steps and schedule. The card beside each weights file states the
-command, data version, steps, seed and test scores.
+They differ in the encoder alone: same decoder, data, steps and schedule. What is in the folder of weights is in the
+zoo: `zoo:pvt` is pvt.json and pvt.safetensors there, `zoo:pvt.nyu` the same network fine-tuned on another data set.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from safetensors.torch import load_file
 
 from depthprobe.models.adapter import DepthModel
+from depthprobe.models.compact import expand
 from depthprobe.models.registry import MODELS, load_model
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -32,12 +34,11 @@ def read_card(name: str) -> dict[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
-def _load(name: str) -> DepthModel:
+def load(name: str) -> DepthModel:
     """The network that the card's recipe names, refinements included, with the shipped weights."""
     facts, path = read_card(name), WEIGHTS / f"{name}.safetensors"
     model = load_model(str(facts["recipe"]["model"]))
-    state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
-    model.net.load_state_dict(state)
+    model.net.load_state_dict(expand(load_file(path)))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     model.card = dataclasses.replace(
         model.card, name=f"zoo:{name}", tag=str(facts["tag"]), digest=digest, facts=model.card.facts | facts
@@ -45,13 +46,16 @@ def _load(name: str) -> DepthModel:
     return model
 
 
-@MODELS.register("zoo:convnext", summary="ConvNeXt-atto encoder (CNN)", family="cnn", backbone="convnext_atto")
-def convnext() -> DepthModel:
-    """ConvNeXt-atto with the shared decoder, trained on rooms."""
-    return _load("convnext")
+def _register(name: str) -> None:
+    card = read_card(name)
+    backbone = str(card["recipe"]["model"]).partition("?")[0].removeprefix("timm:")
+    MODELS.register(
+        f"zoo:{name}",
+        summary=card["summary"],
+        family=card["family"],
+        backbone=backbone,
+    )(functools.partial(load, name))
 
 
-@MODELS.register("zoo:pvt", summary="PVT-v2-b0 encoder (Transformer)", family="transformer", backbone="pvt_v2_b0")
-def pvt() -> DepthModel:
-    """PVT-v2-b0 with the shared decoder, trained on rooms."""
-    return _load("pvt")
+for _card in sorted(WEIGHTS.glob("*.json")):
+    _register(_card.stem)

@@ -36,9 +36,9 @@ def replacing(path: Path) -> Iterator[Path]:
         raise OSError(error.errno, message) from error
 
 
-def save_weights(model: DepthModel, path: Path, *, dtype: torch.dtype | None = None) -> None:
-    """Write the network's weights (without the adapter) as safetensors, atomically; floating-point ones as `dtype`."""
-    write_weights(whole_weights(model), path, dtype=dtype)
+def save_weights(model: DepthModel, path: Path) -> None:
+    """Write the network's weights (without the adapter) as safetensors, atomically."""
+    write_weights(whole_weights(model), path)
 
 
 def whole_weights(model: DepthModel) -> dict[str, Tensor]:
@@ -49,10 +49,10 @@ def whole_weights(model: DepthModel) -> dict[str, Tensor]:
     return {name: _whole(x) for name, x in model.net.state_dict().items()}
 
 
-def write_weights(weights: Mapping[str, Tensor], path: Path, *, dtype: torch.dtype | None = None) -> None:
-    """Write weights as safetensors, atomically; floating-point ones as `dtype`."""
+def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Write weights as safetensors, atomically."""
     with replacing(path) as partial:
-        save_file({k: x.to(dtype if x.is_floating_point() else None).contiguous() for k, x in weights.items()}, partial)
+        save_file({k: x.contiguous() for k, x in weights.items()}, partial)
 
 
 def pack_state(model: DepthModel, optimizer: torch.optim.Optimizer, average: Average) -> dict[str, Any]:

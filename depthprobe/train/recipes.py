@@ -7,9 +7,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from depthprobe.models.zoo import read_card
 from depthprobe.registry import Registry
 
 RECIPES = Registry("recipe")  # () -> the fields that the file gives
+ZOO = "zoo:"
 FOLDER = Path(str(resources.files("depthprobe"))) / "recipes"
 
 
@@ -27,11 +29,13 @@ def read_fields(path: Path) -> dict[str, Any]:
 
 
 def find_fields(name: str) -> dict[str, Any]:
-    """The fields of a recipe by the path of its file, or by the name of a shipped one.
+    """The fields of a recipe by the path of its file, the name of a shipped one, or a network of the zoo.
 
     Raises:
-        FileNotFoundError: if it is neither; lists the shipped ones.
+        FileNotFoundError: if it is none of these; lists the shipped ones.
     """
+    if name.startswith(ZOO):
+        return dict(read_card(name.removeprefix(ZOO))["recipe"])
     if Path(name).is_file():
         return read_fields(Path(name))
     if name in RECIPES:

@@ -111,6 +111,14 @@ def test_a_recipe_json_repeats_a_training(tmp_path):
     assert make_recipe(str(tmp_path / "recipe.json"), {}, []) == recipe
 
 
+@pytest.mark.parametrize("path", sorted(WEIGHTS.glob("*.json")), ids=lambda p: p.stem)
+def test_a_network_of_the_zoo_is_trained_again_by_its_name(path):
+    made = make_recipe(f"zoo:{path.stem}", {"seed": 7}, [])
+    assert made == recipe_of(json.loads(path.read_text())["recipe"] | {"seed": 7})
+    with pytest.raises(FileNotFoundError, match="Expected zoo weights"):
+        make_recipe("zoo:unknown", {}, [])
+
+
 def test_no_recipe_no_training(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"Expected a recipe \(TOML\) at nowhere, or one of \['kitti-paper'"):
         make_recipe("nowhere", {}, [])
