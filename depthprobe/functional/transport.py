@@ -6,6 +6,15 @@ Entropy is taken relative to a ⊗ b and eps = blur² (as geomloss), so `blur` i
 is blur * max(H,W). Mass outside `valid` does not exist: it has no influence and no gradient. Pixels without mass are
 exact and have the right gradient. Half precision is computed in float32, also under autocast; float64 stays float64.
 
+How near S is to the exact cost (`ot.emd2`) on 24 x 32 pixels, by the blur, as benchmarks/transport.py prints it. What
+is missing at a blur of a pixel is no error of the solver: atoms pay for places between pixels that a blur does not see.
+
+| the guess's depth, mass moves | 2 px | 1 px | 1/2 px | 1/4 px |
+|---|---|---|---|---|
+| smooth guess, 1.8 px | 0.8994 | 0.9029 | 0.9080 | 0.9649 |
+| stronger guess, 4.4 px | 0.9782 | 0.9817 | 0.9832 | 0.9938 |
+| noise, 1.8 px | 0.8684 | 0.8869 | 0.9044 | 0.9652 |
+
 The solver is in `transport_solver` (stages), `transport_fixed_point` (acceleration) and `transport_grid` (kernel).
 """
 

@@ -1,6 +1,8 @@
 """The Sinkhorn divergence against closed forms, POT, slow references and its own properties."""
 
+import importlib
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,6 +126,17 @@ def test_equals_the_exact_cost_where_mass_moves_by_several_pixels(ot):
     exact = ot.emd2(*((x / x.sum()).flatten().numpy() for x in (a, b)), distances(24, 32))
     got = sinkhorn_divergence(a[None], b[None], blur=0.25 / 32, max_iterations=2000)
     assert got.item() == pytest.approx(exact, rel=0.01)
+
+
+@pytest.mark.slow
+def test_the_documented_table_is_what_the_benchmark_prints(ot, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
+    exactness = importlib.import_module("benchmarks.transport").exactness()
+    lines = [line.strip("| ").split("|") for line in transport.__doc__.splitlines() if line.endswith("|")][2:]
+    assert len(lines) == len(exactness)
+    for (first, *said), (name, (moved, ratios)) in zip(lines, exactness.items(), strict=True):
+        assert first.strip() == f"{name}, {moved:.1f} px"
+        assert [float(x) for x in said] == pytest.approx(ratios, abs=6e-5)
 
 
 # A slow reference
