@@ -47,7 +47,8 @@ from depthprobe.plots.theme import display_name
 from depthprobe.probes import PROBES
 from depthprobe.report.source import Source
 
-MODELS = ("zoo:convnext", "zoo:pvt")
+NETWORKS = ("convnext", "efficientnet", "pvt", "swin")
+MODELS = {"scenes": [f"zoo:{n}.mixed" for n in NETWORKS], "nyu": [f"zoo:{n}.nyu" for n in NETWORKS]}
 ENDPOINTS = {"scenes": ("grad_mae_smooth", "curvature_mae", "break_rate"), "nyu": ("grad_mae_smooth", "break_rate")}
 NYU_METRICS = (
     "grad_mae", "grad_mae_edge", "grad_mae_smooth", "grad_cos", "grad_w1", "break_rate", "bridge_rate", "depthpro_f1",
@@ -83,7 +84,7 @@ def main(
     out: str | Path | None = None,
     *,
     figures: str | Path | None = None,
-    models: Sequence[str] = MODELS,
+    models: Sequence[str] = (),
     n: int = 400,
     n_nyu: int = 200,
 ) -> dict[str, Any]:
@@ -94,7 +95,8 @@ def main(
         root: folder of NYU Depth v2; without one, the scenes alone.
         out: folder of the runs (default out/a03).
         figures: folder of the figures (default figures/; beside the runs when quick).
-        models: names for `load_model`, at least one CNN and one Transformer.
+        models: names for `load_model`, at least one CNN and one Transformer, for all data sets (default: on each the
+            networks of the zoo that were trained for it).
         n, n_nyu: samples of the scenes and of NYU (8 and 2 when quick).
 
     Returns:
@@ -105,9 +107,10 @@ def main(
     """
     out = Path(out) if out else Path(tempfile.mkdtemp(prefix="a03-")) if quick else Path("out/a03")
     figures = Path(figures) if figures else out / "figures" if quick else Path("figures")
-    loaded, n_boot = matched(models), 500 if quick else 10_000
+    n_boot = 500 if quick else 10_000
     data = datasets(root, (8, 2) if quick else (n, n_nyu))
-    sources = {name: _measured(name, dataset, loaded, out / name, n_boot) for name, dataset in data.items()}
+    loaded = {name: matched(models or MODELS[name]) for name in data}
+    sources = {name: _measured(name, dataset, loaded[name], out / name, n_boot) for name, dataset in data.items()}
     found = {name: estimate(source, ENDPOINTS[name], n_boot=n_boot) for name, source in sources.items()}
     sentences = verdict(found)
     paths = figure.draw(sources, found, data, loaded, figures)
@@ -278,7 +281,7 @@ if __name__ == "__main__":
     parser.add_argument("--figures", help="folder of the figures (default figures/)")
     parser.add_argument("--n", type=int, default=400, help="samples of the scenes")
     parser.add_argument("--n-nyu", type=int, default=200, help="samples of NYU Depth v2")
-    parser.add_argument("--model", action="append", help="networks of both families (default: the zoo's)")
+    parser.add_argument("--model", action="append", help="networks of both families (default: of the zoo)")
     given = parser.parse_args()
     where: dict[str, Any] = {"root": given.root, "out": given.out, "figures": given.figures}
-    main(given.quick, models=tuple(given.model or MODELS), n=given.n, n_nyu=given.n_nyu, **where)
+    main(given.quick, models=tuple(given.model or ()), n=given.n, n_nyu=given.n_nyu, **where)

@@ -34,7 +34,7 @@ FAMILY = "all CNNs → all Transformers"
 
 def draw(
     sources: Mapping[str, Source], found: "Mapping[str, Found]", data: Mapping[str, Dataset],
-    models: Sequence[DepthModel], folder: Path,
+    models: Mapping[str, Sequence[DepthModel]], folder: Path,
 ) -> list[Path]:  # fmt: skip
     """All figures of the study: PDF, PNG and the CSV of what is drawn."""
     made = {}
@@ -48,7 +48,7 @@ def draw(
         if len(one.floor):
             made[f"a03_rounding_{name}"] = rounding(source, one, name)
         for why, index in picked(source, data[name]).items():
-            made[f"a03_gallery_{why}_{name}"] = gallery(data[name], index, why, models, name)
+            made[f"a03_gallery_{why}_{name}"] = gallery(data[name], index, why, models[name], name)
     return [path for stem, (figure, frame) in made.items() for path in plots.save_figure(figure, folder / stem, frame)]
 
 

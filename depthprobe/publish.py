@@ -24,6 +24,7 @@ from depthprobe.train import Recipe, read_recipe
 from depthprobe.train.checkpoint import write_weights
 
 TEST_SAMPLES, PRIOR_SAMPLES = 300, 600
+KINDS = {"mixed": "rooms, streets and shapes"}
 FOLDER = "DIR"  # stands for the folder of a data set in a card
 
 Scores = dict[str, float]
@@ -139,7 +140,9 @@ def _summary(recipe: Recipe) -> str:
         *([f"the loss {recipe.loss}"] if recipe.loss != Recipe().loss else []),
     ]
     began = f"fine-tuned from {recipe.init} on" if recipe.init.startswith("zoo:") else "trained on"
-    return f"{began} {recipe.dataset}{' with ' if added else ''}{' and '.join(added)}"
+    on = recipe.train.get("kind", "rooms") if recipe.dataset == "scenes" else recipe.dataset
+    dropped = ", single cues dropped" if recipe.train.get("cue_dropout") else ""
+    return f"{began} {KINDS.get(on, on)}{dropped}{' with ' if added else ''}{' and '.join(added)}"
 
 
 def _licence(recipe: Recipe) -> str:

@@ -49,9 +49,10 @@ def load(name: str) -> DepthModel:
 def _register(name: str) -> None:
     card = read_card(name)
     backbone = str(card["recipe"]["model"]).partition("?")[0].removeprefix("timm:")
+    scores = ", ".join(f"{kind} {test['scores']['abs_rel']:.3f}" for kind, test in card["tests"].items())
     MODELS.register(
         f"zoo:{name}",
-        summary=card["summary"],
+        summary=f"{card['summary']}; abs_rel of {scores}",
         family=card["family"],
         backbone=backbone,
     )(functools.partial(load, name))
