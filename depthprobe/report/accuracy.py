@@ -104,7 +104,13 @@ def _forest(means: pd.DataFrame, gaps: pd.DataFrame, metric: str, names: dict[st
     return [*out, tables.html_table(pair, cells, caption=caption, filename=f"accuracy-{metric}-differences.csv")]
 
 
-def means_table(means: pd.DataFrame, names: dict[str, str]) -> tables.HtmlTable:
+def means_table(
+    means: pd.DataFrame,
+    names: dict[str, str],
+    *,
+    caption: str = "Every metric on the full image.",
+    filename: str = "accuracy.csv",
+) -> tables.HtmlTable:
     """Every metric of every network."""
     cells = {
         "metric": tables.plain(means["metric"].tolist()),
@@ -116,18 +122,20 @@ def means_table(means: pd.DataFrame, names: dict[str, str]) -> tables.HtmlTable:
         "groups": tables.plain(means["groups"].tolist()),
         "undefined": tables.plain(means["undefined"].tolist()),
     }
-    return tables.html_table(means, cells, caption="Every metric on the full image.", filename="accuracy.csv")
+    return tables.html_table(means, cells, caption=caption, filename=filename)
 
 
-def gaps_table(gaps: pd.DataFrame, names: dict[str, str]) -> tables.HtmlTable:
+def gaps_table(
+    gaps: pd.DataFrame, names: dict[str, str], *, caption: str = "", filename: str = "accuracy_differences.csv"
+) -> tables.HtmlTable:
     """Every paired difference."""
     cells = {
         "metric": tables.plain(gaps["metric"].tolist()),
         **protocol_column(gaps, names),
         **pair_columns(gaps),
     }
-    caption = f"Paired differences on the same samples, {pair_name(gaps)}."
-    return tables.html_table(gaps, cells, caption=caption, filename="accuracy_differences.csv")
+    caption = caption or f"Paired differences on the same samples, {pair_name(gaps)}."
+    return tables.html_table(gaps, cells, caption=caption, filename=filename)
 
 
 def protocol_column(frame: pd.DataFrame, names: dict[str, str]) -> dict[str, list[tables.Cell]]:

@@ -9,7 +9,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from depthprobe.report import accuracy, blocks, head, sparse
+from depthprobe.report import accuracy, blocks, head, others, sparse
 from depthprobe.report.estimates import Options
 from depthprobe.report.source import Source, read_source
 from depthprobe.schema import write_atomic
@@ -32,7 +32,7 @@ def write_report(out: str | Path, *, title: str | None = None, n_boot: int = 10_
     """
     out = Path(out)
     source, options = read_source(out), Options(n_boot=n_boot, seed=seed)
-    made = [accuracy.section(source, options), sparse.section(source, options)]
+    made = [accuracy.section(source, options), sparse.section(source, options), *others.sections(source, options)]
     sections = [head.networks(source), *(section for section, _, _ in made), head.provenance(source)]
     findings = [finding for _, found, _ in made for finding in found]
     context = {
