@@ -68,6 +68,10 @@ def rate(row: pd.Series) -> str:
     return f"{100 * row['estimate']:.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
 
 
+def _more(decibels: float) -> str:
+    return f"{abs(decibels):.1f} dB {'less' if decibels < 0 else 'more'}"
+
+
 def _in_per_cent(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with its relative estimate and interval in the place of the absolute ones."""
     return frame.assign(unit="%", **{c: frame[f"relative_{c}"] for c in ("estimate", "low", "high")})
@@ -147,8 +151,8 @@ def spectra(source: Source, one: "Found", name: str) -> tuple[Figure, pd.DataFra
         ax.set_ylabel("power of the error of ln depth:\nTransformer − CNN (dB)")
     mean = frame.groupby("level")["estimate"].mean()
     title = (
-        f"The Transformer's error has {signed(mean.iloc[0])} dB of the CNN's at the coarsest scale "
-        f"({mean.index[0]:.2g} cycles/px) and {signed(mean.iloc[-1])} dB at the finest (means of pairs)"
+        f"The Transformer's error has {_more(mean.iloc[0])} power than the CNN's at the coarsest scale "
+        f"({mean.index[0]:.2g} cycles/px) and {_more(mean.iloc[-1])} at the finest (means of pairs)"
     )
     caption = f"{name} · below 0: the Transformer errs less · {plots.caption_line(frame, source.side)}"
     return plots.describe_figure(figure, title=title, caption=caption), frame
