@@ -4,17 +4,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analyses import a03_grids
 from analyses.structure import METRIC, look
 from depthprobe import plots
 from depthprobe.data import Dataset
 from depthprobe.functional.protocol import get_protocol
 from depthprobe.models import DepthModel
 from depthprobe.plots.theme import WIDTH, display_name
-from depthprobe.probes import PROBES
+from depthprobe.plots.words import with_interval
 from depthprobe.report.source import Source
 
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ DRAWN = {
 }  # fmt: skip
 BANDED = ("grad_mae", "curvature_mae", "break_rate", "bridge_rate")
 BANDS = {"edge_distance": "distance to the nearest depth edge (px)", "depth": "true depth (m)"}
-ALPHA = PROBES.facts("spectrum")["plan"]().alpha
 FREQUENCIES = (0.02, 0.05, 0.1, 0.2, 0.5)
 FAMILY = "all CNNs → all Transformers"
 
@@ -42,7 +43,7 @@ def draw(
         one = found[name]
         made[f"a03_compare_{name}"] = compared(source, one, name)
         made[f"a03_spectrum_{name}"] = spectra(source, one, name)
-        made[f"a03_grids_{name}"] = grids(source, one, name)
+        made[f"a03_grids_{name}"] = a03_grids.draw(source, one.grids, name)
         for band in BANDS if len(one.bands) else ():
             made[f"a03_where_{band}_{name}"] = where(source, one, name, band)
         if len(one.floor):
@@ -53,7 +54,10 @@ def draw(
 
 
 def change(row: pd.Series) -> str:
-    """`+3.1 % [+1.2, +5.0]` of a comparison in per cent; without an interval where there is none."""
+    """`+3.1 % [+1.2, +5.0]` of a comparison in per cent, or in its unit where side a is 0."""
+    if not row["mean_a"]:
+        unit = "" if row["unit"] == "1" else f" {row['unit']}"
+        return f"{with_interval(row, sign=True)}{unit} (from 0)"
     e, low, high = (row[f"relative_{c}"] for c in ("estimate", "low", "high"))
     return f"{signed(e)} %" if pd.isna(low) else f"{signed(e)} % [{signed(low)}, {signed(high)}]"
 
@@ -61,15 +65,6 @@ def change(row: pd.Series) -> str:
 def signed(value: float) -> str:
     """`+3.1` or `−3.1`."""
     return f"{value:+.1f}".replace("-", "−")
-
-
-def rate(row: pd.Series) -> str:
-    """`4.2 % [3.1, 5.3]` of a share."""
-    return f"{100 * row['estimate']:.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
-
-
-def _more(decibels: float) -> str:
-    return f"{abs(decibels):.1f} dB {'less' if decibels < 0 else 'more'}"
 
 
 def _in_per_cent(frame: pd.DataFrame) -> pd.DataFrame:
@@ -85,7 +80,8 @@ def compared(source: Source, one: "Found", name: str) -> tuple[Figure, pd.DataFr
     """Change from CNN to Transformer of every metric, pair by pair and for the families."""
     pairs, family = one.pairs.assign(pair=_pair(one.pairs)), one.family.assign(pair=FAMILY)
     frame = pd.concat([pairs, family[family["low"].notna()]], ignore_index=True)
-    order = [m for m in DRAWN[name] if (frame["metric"] == m).any() and frame.loc[frame["metric"] == m, "low"].any()]
+    frame = frame[np.isfinite(frame["relative_estimate"])]
+    order = [m for m in DRAWN[name] if (frame["metric"] == m).any() and _known(frame, m)]
     frame = _in_per_cent(frame[frame["metric"].isin(order)])
     better = frame.drop_duplicates("metric").set_index("metric")["better"]
     titles = {m: m if better[m] == "lower" else f"{m} ({better[m]} is better)" for m in order}
@@ -110,6 +106,25 @@ def compared(source: Source, one: "Found", name: str) -> tuple[Figure, pd.DataFr
     return plots.describe_figure(figure, title=title, caption=caption), frame
 
 
+def _known(frame: pd.DataFrame, metric: str) -> bool:
+    return bool(frame.loc[frame["metric"] == metric, "low"].notna().any())
+
+
+def agreement(bands: pd.DataFrame, metric: str, band: str) -> str:
+    """Where every pair says the same, after Holm's correction over pairs and bands, and in how many of all it is so."""
+    part = bands[(bands["metric"] == metric) & (bands["factor"] == band)].dropna(subset=["low"])
+    unit = "px" if band == "edge_distance" else "m"
+    said = []
+    for word, more in (("worse", "larger"), ("better", "smaller")):
+        alike = part.groupby("level")["verdict"].agg(lambda v, word=word: bool((v == word).all()))
+        if places := [f"{level:g}" for level in alike.index[alike]]:
+            said.append(f"{more} in every pair in the bands from {', '.join(places)} {unit}")
+    count = part["level"].nunique()
+    rest = f"pairs are undecided or differ in the other of {count} bands" if said else (
+        f"in none of {count} bands do all pairs agree")  # fmt: skip
+    return f"{metric} of the Transformer is {'; '.join(said)}; {rest}" if said else f"{metric}: {rest}"
+
+
 def where(source: Source, one: "Found", name: str, band: str) -> tuple[Figure, pd.DataFrame]:
     """The same change by band: a line per pair, a panel per metric."""
     frame = one.bands[(one.bands["factor"] == band) & one.bands["metric"].isin(BANDED)].dropna(subset=["low"])
@@ -129,11 +144,8 @@ def where(source: Source, one: "Found", name: str, band: str) -> tuple[Figure, p
             ax.legend(loc="best", frameon=False, fontsize=7, handlelength=2.6)
 
     figure = plots.small_multiples(frame, panel, panel="metric", order=order, columns=2, height=1.9, share_y=False)
-    mean = frame[frame["metric"] == order[0]].groupby("level")["estimate"].mean()
-    title = (
-        f"From CNN to Transformer {order[0]} changes by {signed(mean.min())} % to {signed(mean.max())} % "
-        f"(mean of pairs), most from {mean.abs().idxmax():g} {'px' if band == 'edge_distance' else 'm'} on"
-    )
+    title = agreement(one.bands, order[0], band)
+    title = title[0].upper() + title[1:]
     caption = f"{name} · bands begin at the marks · {plots.caption_line(frame, source.side)}"
     return plots.describe_figure(figure, title=title, caption=caption), frame
 
@@ -149,40 +161,23 @@ def spectra(source: Source, one: "Found", name: str) -> tuple[Figure, pd.DataFra
         ax.minorticks_off()
         ax.set_xlabel("spatial frequency (cycles per pixel of the truth)")
         ax.set_ylabel("power of the error of ln depth:\nTransformer − CNN (dB)")
-    mean = frame.groupby("level")["estimate"].mean()
-    title = (
-        f"The Transformer's error has {_more(mean.iloc[0])} power than the CNN's at the coarsest scale "
-        f"({mean.index[0]:.2g} cycles/px) and {_more(mean.iloc[-1])} at the finest (means of pairs)"
+    alike = frame.groupby("level")["verdict"].agg(lambda v: v.iloc[0] if v.nunique() == 1 else "undecided")
+    title = "; ".join(
+        f"{more} power of the error in every pair at {_span(alike.index[alike == word])}"
+        for word, more in (("lower", "less"), ("higher", "more"))
+        if (alike == word).any()
     )
+    title = f"Transformer against CNN: {title or 'no scale at which all pairs agree'}"
     caption = f"{name} · below 0: the Transformer errs less · {plots.caption_line(frame, source.side)}"
     return plots.describe_figure(figure, title=title, caption=caption), frame
 
 
-def grids(source: Source, one: "Found", name: str) -> tuple[Figure, pd.DataFrame]:
-    """Share of images in whose errors a grid is found, by period, beside what chance gives."""
-    frame = one.grids.assign(estimate=100 * one.grids["estimate"], low=100 * one.grids["low"],
-                             high=100 * one.grids["high"], unit="%", metric="images with a grid")  # fmt: skip
-    frame = frame[frame["factor"] != ""].sort_values(["level", "family", "model"])
-    frame = frame.assign(period=frame["level"].map(lambda p: f"period {p:g} px"))
-    alpha = 100 * ALPHA / frame.groupby("model")["level"].nunique().max()
-    with plots.theme():
-        figure = Figure(figsize=(WIDTH, 0.75 + 0.2 * len(frame)), layout="constrained")
-        label = "images with a grid (%)"
-        plots.draw_forest(frame, figure.subplots(), rows=["period"], hue="model", zero=alpha, label=label)
-    top = frame.loc[frame["low"].idxmax()]
-    beyond = frame[frame["low"] > alpha]
-    title = (
-        f"No network shows a grid in more images than chance gives ({alpha:.1f} %)"
-        if beyond.empty
-        else f"{display_name(top['model'])} shows a grid of {top['level']:g} px in {top['estimate']:.1f} % "
-        f"[{top['low']:.1f}, {top['high']:.1f}] of the images; chance gives up to {alpha:.1f} %"
-    )
-    caption = f"{name} · line: what chance gives at most · {plots.caption_line(frame, source.side)}"
-    return plots.describe_figure(figure, title=title, caption=caption), frame
+def _span(frequencies: pd.Index) -> str:
+    return f"{len(frequencies)} scales from {frequencies.min():.2g} to {frequencies.max():.2g} cycles/px"
 
 
 def floor_frame(one: "Found") -> pd.DataFrame:
-    """What the rounding of the truth gives, in % of every network's mean; of scores, in % of what they lack to 1."""
+    """What noise of the truth's step scores, in % of every network's mean; of scores, in % of what they lack to 1."""
     floor = one.floor.assign(metric=one.floor["metric"].str.removesuffix("@dither"))
     sides = [one.pairs[["metric", side, f"mean_{side}"]].set_axis(["metric", "model", "mean"], axis=1) for side in "ab"]
     means = pd.concat(sides).drop_duplicates(["metric", "model"])
@@ -197,6 +192,16 @@ def floor_frame(one: "Found") -> pd.DataFrame:
     return frame.sort_values(["metric", "model"], key=lambda x: x.map(order.index) if x.name == "metric" else x)
 
 
+def floor_sentence(one: "Found") -> str:
+    """Which of the drawn metrics noise of the truth's step scores most and least of, on average over the networks."""
+    share = floor_frame(one).groupby("metric", sort=False)["estimate"].mean()
+    most, least = share.idxmax(), share.idxmin()
+    return (
+        f"noise of one step of the truth alone scores as much as {share[most]:.0f} % of the networks' {most} "
+        f"(most) and {share[least]:.0f} % of their {least} (least)."
+    )
+
+
 def rounding(source: Source, one: "Found", name: str) -> tuple[Figure, pd.DataFrame]:
     """What the rounding of the truth alone contributes, beside what every network gets."""
     frame = floor_frame(one)
@@ -204,18 +209,16 @@ def rounding(source: Source, one: "Found", name: str) -> tuple[Figure, pd.DataFr
     rows = len(frame)
     with plots.theme():
         figure = Figure(figsize=(WIDTH, 0.75 + 0.17 * rows), layout="constrained")
-        label = "given by the rounding of the truth alone (% of the network's value)"
+        label = "score of noise of one step of the truth (% of the network's value)"
         plots.draw_forest(frame, figure.subplots(), rows=["metric"], hue="model", families=families, zero=100.0,
                           label=label)  # fmt: skip
-    share = frame.groupby("metric", sort=False)["estimate"].mean()
-    title = (
-        f"Rounding alone gives {share.max():.0f} % of the networks' {share.idxmax()} and {share.min():.0f} % of their "
-        f"{share.idxmin()}"
-    )
+    said = floor_sentence(one)
     caption = (
-        f"{name} · the truth plus noise of its own step, judged as a prediction; scores (higher is better): of what "
-        f"they lack to 1 · {plots.caption_line(frame, source.side)}"
+        f"{name} · the truth plus independent noise as wide as its own step, judged as a prediction: near 100 % a "
+        "number says as much about the camera as about the network; scores (higher is better): what they lack to 1 · "
+        f"{plots.caption_line(frame, source.side)}"
     )
+    title = said[0].upper() + said[1:].rstrip(".")
     return plots.describe_figure(figure, title=title, caption=caption), frame
 
 
@@ -239,7 +242,7 @@ def gallery(
     scores = {e["name"]: e[METRIC] for e in entries[1:]}
     best, worst = min(scores, key=scores.__getitem__), max(scores, key=scores.__getitem__)
     title = (
-        f"On smooth surfaces the gradients of {display_name(best)} err by {scores[best]:.4f} ln/px, those of "
+        f"Here, on smooth surfaces, the gradients of {display_name(best)} err by {scores[best]:.4f} ln/px, those of "
         f"{display_name(worst)} by {scores[worst]:.4f}"
     )
     rule = {"median": f"the sample in the middle by the networks' mean {METRIC}",

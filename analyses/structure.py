@@ -14,6 +14,7 @@ from depthprobe.functional.protocol import Protocol, prepare
 from depthprobe.functional.spectrum import log_power, ring_centres
 from depthprobe.models import DepthModel
 from depthprobe.probes.error import predict
+from depthprobe.probes.reading import as_read
 
 RINGS, ZOOM = 24, 4
 METRIC = "grad_mae_smooth"  # the number under a prediction
@@ -27,6 +28,7 @@ def look(
     Convention: the window is a fourth of the picture's height and width, where the networks' mean gradient error on
     smooth surfaces is largest.
     """
+    batch, protocol = as_read(batch, protocol)
     mask, predictions = torch.zeros(0), []
     for model in models:
         raw = predict(model, batch.image, flip=protocol.flip)
@@ -46,7 +48,7 @@ def look(
 def _entry(name: str, family: str, t: Terms) -> dict[str, Any]:
     truth = t.truth
     bare = lambda x, known: np.where(known[0].numpy(), x[0].numpy(), np.nan)  # noqa: E731
-    corner, cross = truth.derive(near.corner) > 0, _cross(truth)
+    corner, cross = truth.derive(near.corner) > 0, truth.derive(near.cross)
     size = truth.valid.shape[1:]
     gradient, curvature = (np.full(size, np.nan) for _ in range(2))
     gradient[:-1, :-1] = bare(near.gradient(t)[2], corner)
@@ -64,11 +66,6 @@ def _entry(name: str, family: str, t: Terms) -> dict[str, Any]:
         "note": f"smooth: {score:.4f}",
         METRIC: score,
     }
-
-
-def _cross(truth: Truth) -> Tensor:
-    v = truth.valid
-    return v[:, 1:-1, 1:-1] & v[:, 1:-1, 2:] & v[:, 1:-1, :-2] & v[:, 2:, 1:-1] & v[:, :-2, 1:-1]
 
 
 def _picture(image: Tensor) -> np.ndarray:

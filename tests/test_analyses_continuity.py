@@ -12,7 +12,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))  # studies are not part of the installed package
 
 from analyses import a03_continuity as a03
-from analyses import a03_figures
+from analyses import a03_figures, a03_grids
 from analyses.structure import ZOOM, look
 from depthprobe import stats
 from depthprobe.data import load_dataset
@@ -29,8 +29,10 @@ def study(tmp_path_factory):
 
 def test_the_verdict_names_every_endpoint_and_is_cautious(study):
     said = "\n".join(study["verdict"])
+    assert "C3, scenes | undecided" in said
+    assert "a family of one network decides nothing" in said
     for metric in a03.ENDPOINTS["scenes"]:
-        assert f"C3, scenes, {metric} | undecided" in said, "one network per family decides nothing"
+        assert f"C3, scenes, {metric} | undecided" in said
     assert "scenes, accuracy | abs_rel" in said
     assert "scenes, grids | share of images" in said
     assert all(caution in said for caution in a03.CAUTIONS)
@@ -75,19 +77,82 @@ def planted(shift, *, per_family=4, scenes=60):
     return frame.assign(**facts)
 
 
-@pytest.mark.parametrize(("shift", "word"), [(0.03, "supported"), (-0.03, "refuted (the Transformers are better)")])
+@pytest.mark.parametrize(("shift", "word"), [(0.03, "worse"), (-0.03, "better")])
 def test_a_planted_difference_of_families_is_told_by_its_direction(shift, word):
     found = stats.family_contrast(planted(shift), ["metric"], a="cnn", b="transformer", rope={"grad_mae_smooth": 0.005})
     row = a03._judged(found, ["grad_mae_smooth"]).iloc[0]
-    sentence = a03._claim("planted", row)
-    assert f"| {word}: {'+' if shift > 0 else '−'}" in sentence
+    sentence = a03._endpoint("planted", row)
+    assert f"| the Transformers are {word}: {'+' if shift > 0 else '−'}" in sentence
     assert row["relative_low"] < 100 * shift / 0.1 < row["relative_high"]
     assert "from 4 CNNs to 4 Transformers" in sentence
 
 
 def test_no_planted_difference_supports_nothing():
     found = stats.family_contrast(planted(0.0), ["metric"], a="cnn", b="transformer", rope={"grad_mae_smooth": 0.005})
-    assert "supported" not in a03._claim("planted", a03._judged(found, ["grad_mae_smooth"]).iloc[0])
+    assert a03._judged(found, ["grad_mae_smooth"])["verdict"].iloc[0] in ("undecided", "equivalent")
+
+
+def test_a_tear_that_no_cnn_shows_is_told_in_its_unit():
+    table = planted(0.03)
+    table["value"] = table["value"].where(table["family"] == "transformer", 0.0)
+    found = stats.family_contrast(table, ["metric"], a="cnn", b="transformer")
+    sentence = a03._endpoint("planted", a03._judged(found, ["grad_mae_smooth"]).iloc[0])
+    assert "the Transformers are worse: +0.1" in sentence
+    assert "ln/px (from 0)" in sentence
+    assert "inf" not in sentence
+    assert "nan" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "word"),
+    [
+        (("worse", "worse", "worse"), "supported:"),
+        (("worse", "undecided", "equivalent"), "supported by 1 of 3 endpoints only:"),
+        (("worse", "better", "worse"), "contradictory:"),
+        (("better", "equivalent", "equivalent"), "refuted:"),
+        (("better", "undecided", "equivalent"), "undecided:"),
+    ],
+)
+def test_the_claim_needs_every_endpoint(verdicts, word):
+    ends = pd.DataFrame({"verdict": verdicts, "units_a": 2, "units_b": 3}, index=["x", "y", "z"])
+    assert a03._claim("planted", ends).startswith(f"C3, planted | {word}")
+
+
+def spectrum(found, periods=(4, 8), images=100):
+    """Rows of the spectrum probe: `found` {(model, period): images with a grid}; b is tested for one period alone."""
+    rows = []
+    for model in ("a", "b"):
+        for i in range(images):
+            cell = {"model": model, "family": "cnn", "sample": f"s{i}", "group": f"g{i}", "factor": "both"}
+            for period in periods:
+                tested = model == "a" or period == periods[0]
+                hit = float(i < found.get((model, period), 0)) if tested else np.nan
+                rows.append({**cell, "level": period, "metric": "grid_p", "value": 0.5 if tested else np.nan})
+                rows.append({**cell, "level": period, "metric": "grid_found", "value": hit})
+            rows.append({**cell, "factor": "", "level": np.nan, "metric": "grid_found",
+                         "value": float(any(i < found.get((model, p), 0) for p in periods))})  # fmt: skip
+    facts = {"dataset": "d", "tag": "", "probe": "spectrum", "plan": "p", "seed": 0, "layer": "", "factor2": "",
+             "level2": np.nan, "unit": "1", "better": "lower"}  # fmt: skip
+    return pd.DataFrame(rows).assign(**facts)
+
+
+def test_chance_is_that_of_the_periods_that_could_be_tested():
+    grids = a03_grids.estimate(spectrum({("a", 4): 30}), n_boot=300)
+    chance = grids[grids["factor"] == "both"].set_index(["model", "level"])["chance"]
+    assert chance["a", 4] == pytest.approx(a03_grids.ALPHA / 2)
+    assert chance["b", 4] == pytest.approx(a03_grids.ALPHA)
+    assert (grids[grids["factor"] == ""]["chance"] == a03_grids.ALPHA).all()
+
+
+def test_a_grid_never_found_is_not_certain_to_be_absent():
+    grids = a03_grids.estimate(spectrum({("a", 4): 30}), n_boot=300)
+    cells = grids.set_index(["model", "factor", "level"])
+    never = cells.loc[("a", "both", 8.0)]
+    rows = 5  # networks x periods tested, and any grid of each
+    assert never["estimate"] == 0
+    assert never["high"] == pytest.approx(1 - (0.05 / rows / 2) ** (1 / 100))
+    sometimes = cells.loc[("a", "both", 4.0)]
+    assert sometimes["low"] < 0.3 < sometimes["high"]
 
 
 def test_rounding_is_given_in_shares_of_what_a_network_gets():

@@ -182,6 +182,7 @@ FAMILIES = {
     "10 and 10, both": ((10, 10), {"unit": (0.2, 0.2), "side": 0.5, "crossed": 1.0}, (0.93, 0.97)),
     "4 and 4, scenes only": ((4, 4), {"unit": (0, 0), "side": 1.0, "crossed": 0.2}, (0.93, 0.97)),
     "4 and 4, nothing but noise": ((4, 4), {"unit": (0, 0), "side": 0.0, "crossed": 1.0}, (0.95, 1.0)),
+    "2 and 2, spreads 15 to 1": ((2, 2), {"unit": (0.3, 0.02), "side": 0.1, "crossed": 0.3}, (0.90, 0.95)),
     "2 and 6, spreads 5 to 1": ((2, 6), {"unit": (1, 0.2), "side": 0.1, "crossed": 0.3}, (0.87, 0.94)),
 }
 

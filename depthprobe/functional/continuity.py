@@ -89,7 +89,7 @@ def break_rate(t: Terms, by: Bands | None) -> Tensor:
     """Share of the truth's continuous neighbour pairs that the prediction separates by a ratio > t.
 
     Mean over t = linspace(1.05, 1.25, 10). Continuous: both pixels in the smooth zone and their ratio <= t; closer to
-    an edge a blurred edge, which is a bridge, would count as breaks. NaN without such pairs.
+    an edge a blurred edge, which is a bridge, would count as breaks. NaN where one t has no such pair.
     """
     zone = t.truth.derive(near.smooth)
     pred, truth, both = by_band(t, inside(t, t.derive(ring(1)), zone), by)

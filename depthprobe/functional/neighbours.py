@@ -142,7 +142,7 @@ def corner_smooth(truth: Truth) -> Tensor:
     return (truth.derive(_corner) & truth.derive(smooth)[:, :-1, :-1]).to(truth.depth.dtype)
 
 
-def _cross(truth: Truth) -> Tensor:
+def cross(truth: Truth) -> Tensor:
     """Pixels that are valid with all four neighbours, (T,H-2,W-2) bool."""
     v = truth.valid
     return v[:, 1:-1, 1:-1] & v[:, 1:-1, 2:] & v[:, 1:-1, :-2] & v[:, 2:, 1:-1] & v[:, :-2, 1:-1]
@@ -150,12 +150,12 @@ def _cross(truth: Truth) -> Tensor:
 
 def cross_smooth(truth: Truth) -> Tensor:
     """Weight (T,H-2,W-2) of the pixels in the smooth zone that have a Laplacian."""
-    return (truth.derive(_cross) & truth.derive(smooth)[:, 1:-1, 1:-1]).to(truth.depth.dtype)
+    return (truth.derive(cross) & truth.derive(smooth)[:, 1:-1, 1:-1]).to(truth.depth.dtype)
 
 
 def third_smooth(truth: Truth) -> Tensor:
     """Weight (T,H-3,W-3) of the pixels in the smooth zone whose Laplacian has a gradient."""
-    c = truth.derive(_cross)
+    c = truth.derive(cross)
     whole = c[:, :-1, :-1] & c[:, :-1, 1:] & c[:, 1:, :-1]
     return (whole & truth.derive(smooth)[:, 1:-2, 1:-2]).to(truth.depth.dtype)
 

@@ -66,8 +66,9 @@ def family_contrast(
     few, `df` is near K_a + K_b - 2 or below and the interval wide; it then leans on the architectures' being scattered
     normally, which no 3 of them can confirm. p_labels leans on nothing: the share of ways to hand the labels out to the
     architectures that give as large a difference; with 3 and 3 it cannot go below 0.1, with 4 and 4 below 0.03. Where
-    the smaller family is also the one that scatters far more, 95 % cover 90 (2 against 6, spreads 1 : 5). It says
-    nothing about why: match the families by parameters, pretraining, data and decoder, or say so.
+    the smaller family is also the one that scatters far more, 95 % cover 90 (2 against 6, spreads 1 : 5), and with 2
+    against 2 of very unequal spread 92 (1 : 15). It says nothing about why: match the families by parameters,
+    pretraining, data and decoder, or say so.
 
     With `between="model", unit="tag"` (or "seed", where trainings are told apart so) it is two architectures over their
     trainings, which `compare` takes as they are. A unit found on both sides is two units.
