@@ -27,7 +27,7 @@ TEST_SAMPLES, PRIOR_SAMPLES = 300, 600
 KINDS = {"mixed": "rooms, streets and shapes"}
 FOLDER = "DIR"  # stands for the folder of a data set in a card
 
-Scores = dict[str, float]
+Scores = dict[str, Any]
 
 
 def publish(
@@ -117,12 +117,15 @@ def _prior_scores(train: Dataset, test: Dataset, protocol: Protocol) -> Scores |
 
 
 def _scores(judged: Iterable[tuple[Tensor, Batch]], kind: str, protocol: Protocol) -> Scores:
-    """Mean metrics of predictions over a test set."""
+    """Mean metrics of predictions over a test set; `undefined`: NaN values left out, by metric, where there are any."""
     found: dict[str, list[Tensor]] = {}
     for pred, batch in judged:
         for metric, value in evaluate(pred, batch.depth, batch.valid, kind=kind, protocol=protocol).items():
             found.setdefault(metric, []).append(value)
-    return {metric: round(float(torch.cat(parts).nanmean()), 4) for metric, parts in found.items()}
+    values = {metric: torch.cat(parts) for metric, parts in found.items()}
+    undefined = {metric: int(x.isnan().sum()) for metric, x in values.items() if x.isnan().any()}
+    means = {metric: round(float(x.nanmean()), 4) for metric, x in values.items()}
+    return means | ({"undefined": undefined} if undefined else {})
 
 
 def _without_folders(recipe: Recipe) -> dict[str, Any]:

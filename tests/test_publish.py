@@ -50,6 +50,15 @@ def test_card_and_weights_belong_together(finished, tmp_path):
         assert said["scores"]["abs_rel"] == pytest.approx(float(expected.mean()), abs=1e-4)
 
 
+def test_undefined_values_are_counted(finished, tmp_path, monkeypatch):
+    values = iter([[0.1, float("nan")], [0.3, 0.4]] * 9)
+    monkeypatch.setattr("depthprobe.publish.evaluate", lambda *_, **__: {"abs_rel": torch.tensor(next(values))})
+    scenes = load_dataset("scenes", n=2, size=SIZE, batch_size=1)
+    monkeypatch.setattr("depthprobe.publish.load_dataset", lambda name, **options: scenes)
+    scores = publish(finished[0], "mine", weights=tmp_path)["tests"]["rooms"]["scores"]
+    assert scores == {"abs_rel": pytest.approx(0.2667, abs=1e-4), "undefined": {"abs_rel": 1}}
+
+
 def test_the_prior_is_the_median_of_training_depth_pixel_by_pixel(finished, tmp_path):
     card = publish(finished[0], "mine", weights=tmp_path, n=2, prior_n=5)
     train = next(iter(load_dataset("scenes", split="train", n=5, size=SIZE, batch_size=5)))
