@@ -7,6 +7,7 @@ Convention: a method is fit(x, y, ok) -> (scale, shift): x prediction, y truth, 
 space, 0 where not ok; scale and shift (B,), NaN where undefined (no pixel, no contrast to scale by).
 """
 
+import dataclasses
 import math
 
 import torch
@@ -72,20 +73,44 @@ def align_maps(
     pred: Tensor, depth: Tensor, valid: Tensor, kind: str, method: str, floor: float | None, cap: float | None = None
 ) -> Tensor:
     """`align` on maps (B,H,W) without checks; depth and valid may be (1,H,W), shared by all predictions."""
-    if method == "none":
-        return pred
+    return pred if method == "none" else fit_maps(pred, depth, valid, kind, method, floor, cap)(pred)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """A fit per sample, made once, that turns any prediction (B,H,W) of the same samples into depth in metres.
+
+    Convention: scale, shift (B,) float64, in disparity where `floor` (1/m) is given; kind as declared.
+    """
+
+    scale: Tensor
+    shift: Tensor
+    kind: str
+    floor: Tensor | float | None
+
+    def __call__(self, pred: Tensor) -> Tensor:
+        """The aligned prediction."""
+        x = _in_space(pred, self.kind, self.floor is not None)
+        aligned = self.scale[:, None, None] * x + self.shift[:, None, None]
+        return (aligned if self.floor is None else disparity_to_depth(aligned, self.floor)).to(pred.dtype)
+
+
+def fit_maps(
+    pred: Tensor, depth: Tensor, valid: Tensor, kind: str, method: str, floor: float | None, cap: float | None = None
+) -> Fitted:
+    """The fit of `align_maps` without applying it."""
     in_disparity = ALIGNMENTS.facts(method)["space"] == "disparity"
-    x = pred.double()
-    if in_disparity and kind != "affine_disparity":
-        x = depth_to_disparity(x)
+    x = _in_space(pred, kind, in_disparity)
     ok = valid & x.isfinite()
     y = torch.where(ok, 1 / depth.double() if in_disparity else depth.double(), 0.0)
-    fit: Fit = ALIGNMENTS[method](torch.where(ok, x, 0.0), y, ok)
-    scale, shift = fit
-    aligned = scale[:, None, None] * x + shift[:, None, None]
-    if in_disparity:
-        aligned = disparity_to_depth(aligned, _floor(depth, ok, floor, cap))
-    return aligned.to(pred.dtype)
+    scale, shift = ALIGNMENTS[method](torch.where(ok, x, 0.0), y, ok)
+    return Fitted(scale, shift, kind, _floor(depth, ok, floor, cap) if in_disparity else None)
+
+
+def _in_space(pred: Tensor, kind: str, in_disparity: bool) -> Tensor:
+    """A prediction in the space of its fit, float64."""
+    x = pred.double()
+    return depth_to_disparity(x) if in_disparity and kind != "affine_disparity" else x
 
 
 def _floor(depth: Tensor, ok: Tensor, floor: float | None, cap: float | None) -> Tensor | float:
