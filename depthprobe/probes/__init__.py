@@ -1,6 +1,16 @@
 """Probes: (model, batch, plan) -> rows. Importing this package registers them."""
 
-from depthprobe.probes import attention, context, continuity, error, receptive_field, sparse, spectrum
+from depthprobe.probes import attention, context, continuity, error, receptive_field, representation, sparse, spectrum
 from depthprobe.probes.registry import PROBES
 
-__all__ = ["PROBES", "attention", "context", "continuity", "error", "receptive_field", "sparse", "spectrum"]
+__all__ = [
+    "PROBES",
+    "attention",
+    "context",
+    "continuity",
+    "error",
+    "receptive_field",
+    "representation",
+    "sparse",
+    "spectrum",
+]
