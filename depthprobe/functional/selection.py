@@ -4,7 +4,7 @@ A new selector is one decorated function: `@SELECTORS.register("name", needs=(..
 `(view: SelectorInput, **options) -> score (B,1,H,W)`, higher = kept earlier; ties are allowed.
 """
 
-from depthprobe.functional import selection_image, selection_regular, selection_truth
+from depthprobe.functional import attribution_select, selection_image, selection_regular, selection_truth
 from depthprobe.functional.selection_core import (
     SELECTORS,
     SelectorInput,
@@ -19,6 +19,7 @@ from depthprobe.functional.selection_core import (
 __all__ = [
     "SELECTORS",
     "SelectorInput",
+    "attribution_select",
     "keep_top",
     "kept_count",
     "rank_pixels",

@@ -1,4 +1,4 @@
-"""Selectors that do not look at the image: random, lattice, random blocks, and the user's own rank map."""
+"""Selectors that do not look at the image: random, centre, lattice, random blocks, and the user's own rank map."""
 
 import functools
 
@@ -16,6 +16,15 @@ def _blank(view: SelectorInput) -> Tensor:
 def random(view: SelectorInput) -> Tensor:
     """Pixels in random order: all scores equal, so that the sample's permutation decides."""
     return _blank(view)
+
+
+@SELECTORS.register("centre", needs=(), source="control")
+def centre(view: SelectorInput) -> Tensor:
+    """Pixels by nearness to the image's centre, where photographers put what matters: a prior that sees nothing."""
+    height, width = view.image.shape[-2:]
+    y = torch.arange(height).view(-1, 1) - (height - 1) / 2
+    x = torch.arange(width).view(1, -1) - (width - 1) / 2
+    return -torch.hypot(y, x).to(view.image).expand(len(view.image), 1, -1, -1)
 
 
 @SELECTORS.register("grid", needs=(), source="Bayer 1973 (ordered dither)")

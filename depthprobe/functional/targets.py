@@ -112,7 +112,8 @@ class Target:
         if missing := [need for need in needs if need not in self.known]:
             raise ValueError(f"Expected target `{self.name}` to get {list(needs)}, but {missing} are missing.")
         object.__setattr__(self, "known", {need: self.known[need] for need in needs})
-        check_shapes(**{need: (self.known[need], KNOWN[need]) for need in needs})
+        for need in needs:  # one at a time: any of them may have a single row
+            check_shapes(**{need: (self.known[need], KNOWN[need])})
 
     def __call__(self, pred: Tensor) -> Tensor:
         """The target's value (B,) of predictions (B,1,H,W).

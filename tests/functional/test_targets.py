@@ -157,3 +157,10 @@ def test_the_facts_of_a_target(name):
     assert set(facts) == {"needs", "unit", "linear", "source"}
     assert set(facts["needs"]) <= set(KNOWN)
     assert facts["unit"] in ("pred", "1")
+
+
+def test_a_single_row_serves_all_images():
+    pred, known = example()
+    single = Target("band", {**known, "band": known["band"][:1]})
+    assert torch.equal(single(pred), Target("band", known)(pred))
+    assert torch.equal(single.take(2)(pred[2:]), single(pred)[2:])
