@@ -9,18 +9,19 @@ Context: claim C3 ("Transformers preserve depth-gradient continuity worse than C
 shows in the errors of Transformers alone.
 
 Endpoints, chosen before looking: the three named, on exact scenes, Holm-corrected together; of them those of first
-order again, as a replication with a correction of its own, on NYU Depth v2, whose truth is too coarse for second
-differences: it is rounded to steps that grow to centimetres with distance. How much noise of that step scores as a
-prediction is measured and drawn beside the networks. C3 is supported where all endpoints say so. A change within 5 % of
-the CNNs' mean counts as none. Every other metric drawn is description.
+order again, as a replication with a correction of its own, on NYU Depth v2 at the 96x128 pixels that the networks read
+(enlarged to 480x640, no network would tear or bridge anything). Its truth is too coarse for second differences: it is
+rounded to steps that grow to centimetres with distance. How much noise of that step scores as a prediction is measured
+and drawn beside the networks. C3 is supported where all endpoints say so. A change within 5 % of the CNNs' mean counts
+as none. Every other metric drawn is description.
 
 The unit of C3 is the architecture: the interval holds for another architecture of each family on other scenes. What
 two networks at hand do is judged pair by pair, over scenes alone. Who is the more accurate is said beside it, since a
 network that is better overall is often the smoother one as well.
 
 Command: python -m analyses.a03_continuity --root PATH/TO/nyuv2   (without --root: scenes only; --quick: seconds)
-Cost: two forward passes per image and network and 40 to 600 ms of judging per image (96x128 to 480x640); the defaults
-take about 10 minutes on two cores. A run that was stopped goes on where it was.
+Cost: three forward passes per image and network and about 40 ms of judging; the defaults take about 10 minutes on two
+cores. A run that was stopped goes on where it was.
 Expected result: none is promised. With two architectures in a family only large differences can be seen, and the
 difference that would have been found stands beside every "undecided".
 
@@ -40,9 +41,9 @@ import pandas as pd
 from analyses import a03_figures as figure
 from analyses import a03_grids as grids
 from analyses.common import in_per_cent, measure
+from analyses.structure import MATCHED, matched_to, protocol_of
 from depthprobe import stats
 from depthprobe.data import Dataset, load_dataset
-from depthprobe.functional.protocol import get_protocol
 from depthprobe.models import DepthModel, load_model
 from depthprobe.plots.theme import display_name
 from depthprobe.probes import PROBES
@@ -88,7 +89,7 @@ def main(
     figures: str | Path | None = None,
     models: Sequence[str] = (),
     n: int = 400,
-    n_nyu: int = 200,
+    n_nyu: int | None = None,
 ) -> dict[str, Any]:
     """Measure, estimate, draw and judge.
 
@@ -136,15 +137,17 @@ def matched(names: Sequence[str]) -> list[DepthModel]:
     return models
 
 
-def datasets(root: str | Path | None, n: tuple[int, int]) -> dict[str, Dataset]:
+def datasets(root: str | Path | None, n: tuple[int, int | None]) -> dict[str, Dataset]:
     """The data sets by name; NYU only with its folder."""
     found = {"scenes": load_dataset("scenes", kind="mixed", n=n[0], batch_size=8)}
-    return found if root is None else {**found, "nyu": load_dataset("nyu", root=root, n=n[1], batch_size=2)}
+    if root is not None:
+        found["nyu"] = matched_to(load_dataset("nyu", root=root, n=n[1], batch_size=8), MATCHED)
+    return found
 
 
 def plans(name: str) -> dict[str, Any]:
     """The plans of a data set: on photographs only what its truth can carry, and what its rounding does."""
-    judged = get_protocol("scenes" if name == "scenes" else "bts_nyu")
+    judged = protocol_of(name)
     only = {} if name == "scenes" else {"metrics": NYU_METRICS, "depth_bands": (), "edge_bands": (), "dither": True}
     return {
         "error": judged,
@@ -266,7 +269,7 @@ if __name__ == "__main__":
     parser.add_argument("--out", help="folder of the runs (default out/a03)")
     parser.add_argument("--figures", help="folder of the figures (default figures/)")
     parser.add_argument("--n", type=int, default=400, help="samples of the scenes")
-    parser.add_argument("--n-nyu", type=int, default=200, help="samples of NYU Depth v2")
+    parser.add_argument("--n-nyu", type=int, help="samples of NYU Depth v2 (default all 654)")
     parser.add_argument("--model", action="append", help="networks of both families (default: of the zoo)")
     given = parser.parse_args()
     where: dict[str, Any] = {"root": given.root, "out": given.out, "figures": given.figures}

@@ -10,10 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analyses import a03_grids
-from analyses.structure import METRIC, look
+from analyses.structure import METRIC, look, protocol_of
 from depthprobe import plots
 from depthprobe.data import Dataset
-from depthprobe.functional.protocol import get_protocol
 from depthprobe.models import DepthModel
 from depthprobe.plots.theme import WIDTH, display_name
 from depthprobe.plots.words import with_interval
@@ -188,6 +187,7 @@ def floor_frame(one: "Found") -> pd.DataFrame:
     low, high = low.where(score, frame["low"]), high.where(score, frame["high"])
     lack = (1 - frame["estimate"]).where(score, frame["estimate"])
     frame = frame.assign(estimate=lack / scale, low=low / scale, high=high / scale, unit="%", better="none")
+    frame = frame[np.isfinite(frame["estimate"])]  # where a network has 0 there is no share of it
     order = [*DRAWN["nyu"], *frame["metric"]]
     return frame.sort_values(["metric", "model"], key=lambda x: x.map(order.index) if x.name == "metric" else x)
 
@@ -236,7 +236,7 @@ def gallery(
     dataset: Dataset, index: int, why: str, models: Sequence[DepthModel], name: str
 ) -> tuple[Figure, pd.DataFrame]:
     """Depth, gradient, curvature and error of one sample, for the truth and every network."""
-    protocol = get_protocol("scenes" if name == "scenes" else "bts_nyu")
+    protocol = protocol_of(name)
     entries, box = look(dataset.read(index), models, protocol)
     figure = plots.draw_structure(entries, box=box, names={e["name"]: display_name(e["name"]) for e in entries})
     scores = {e["name"]: e[METRIC] for e in entries[1:]}

@@ -1,23 +1,48 @@
 """One sample looked at closely: depth, gradient, curvature and error of the truth and of every network."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from depthprobe.data import Batch
+from depthprobe.data import Batch, Dataset
 from depthprobe.functional import neighbours as near
 from depthprobe.functional.metrics import METRICS, Terms, Truth
-from depthprobe.functional.protocol import Protocol, prepare
+from depthprobe.functional.protocol import Protocol, get_protocol, prepare
 from depthprobe.functional.spectrum import log_power, ring_centres
 from depthprobe.models import DepthModel
 from depthprobe.probes.error import predict
 from depthprobe.probes.reading import as_read
 
 RINGS, ZOOM = 24, 4
+MATCHED = (96, 128)  # what the networks of the zoo read and, enlarged, give
 METRIC = "grad_mae_smooth"  # the number under a prediction
+
+
+def protocol_of(name: str) -> Protocol:
+    """How a data set's structure is judged: NYU by `bts_nyu`, at the networks' own resolution."""
+    if name != "nyu":
+        return get_protocol("scenes")
+    whole = get_protocol("bts_nyu")
+    shares = [own / full for own, full in zip(MATCHED, whole.frame or MATCHED, strict=True)]
+    crop = tuple(round(side * shares[i // 2]) for i, side in enumerate(whole.crop or ()))
+    return dataclasses.replace(whole, name=f"bts_nyu at {MATCHED[0]}x{MATCHED[1]}", crop=crop, frame=MATCHED)
+
+
+def matched_to(dataset: Dataset, size: tuple[int, int]) -> Dataset:
+    """The data set at another resolution: images antialiased, depth that of the nearest pixel, no intrinsics."""
+
+    def read(index: int) -> Batch:
+        one = dataset.read(index)
+        image = functional.interpolate(one.image, size, mode="bilinear", align_corners=False, antialias=True)
+        depth, valid = (functional.interpolate(x.float(), size, mode="nearest-exact") for x in (one.depth, one.valid))
+        return one.replace(image=image.clamp(0, 1), depth=depth, valid=valid > 0, intrinsics=None, maps={})
+
+    return dataclasses.replace(dataset, read=read, facts={**dataset.facts, "resized": f"{size[0]}x{size[1]}"})
 
 
 def look(
@@ -77,6 +102,6 @@ def _window(terms: Sequence[Terms]) -> tuple[int, int, int, int]:
     weight = truth.derive(near.corner_smooth)
     error = torch.stack([near.gradient_error(t) * weight for t in terms]).mean(0)[:, None].float()
     height, width = (n // ZOOM for n in truth.valid.shape[1:])
-    mean = torch.nn.functional.avg_pool2d(error, (height, width), 1)
+    mean = functional.avg_pool2d(error, (height, width), 1)
     top, left = divmod(int(mean[0, 0].flatten().argmax()), mean.shape[-1])
     return top, left, height, width

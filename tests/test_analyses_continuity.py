@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # studies are not part of th
 
 from analyses import a03_continuity as a03
 from analyses import a03_figures, a03_grids
-from analyses.structure import ZOOM, look
+from analyses.structure import MATCHED, ZOOM, look, matched_to, protocol_of
 from depthprobe import stats
 from depthprobe.data import load_dataset
 from depthprobe.functional.protocol import get_protocol
@@ -190,3 +190,16 @@ def test_a_planted_dent_is_where_the_picture_zooms():
     assert np.allclose(np.diff(np.log(row[:, 0].numpy()))[0], -truth["gradient"][0, 0], rtol=1e-3)
     corner = np.hypot(error + truth["gradient"][63, 103], error)
     assert seen["gradient"][63, 103] == pytest.approx(corner, rel=0.05)
+
+
+def test_nyu_is_judged_where_the_networks_see_it():
+    protocol = protocol_of("nyu")
+    assert protocol.frame == MATCHED
+    assert protocol.crop == (9, 94, 8, 120)  # Eigen's 45:471, 41:601 of 480x640
+    scenes = load_dataset("scenes", n=1, size=(480, 640))
+    small = matched_to(scenes, MATCHED).read(0)
+    whole = scenes.read(0)
+    assert tuple(small.image.shape) == (1, 3, 96, 128)
+    assert small.intrinsics is None
+    assert torch.equal(small.depth, whole.depth[..., 2::5, 2::5])  # 5 to 1: the pixel in the middle
+    assert torch.equal(small.valid, whole.valid[..., 2::5, 2::5])
