@@ -17,11 +17,13 @@ from depthprobe.functional import (  # noqa: F401  (they register into METRICS)
     boundaries_canny,
     boundaries_matte,
     continuity,
+    cues,
     planes,
     quantities,
     silog,
     spectrum,
     spectrum_grid,
+    texture,
 )
 from depthprobe.functional.terms import INVARIANCES, METRICS, Terms, Truth, all_metrics, measure, per_pixel
 

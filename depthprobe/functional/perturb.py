@@ -12,24 +12,18 @@ import torch
 from torch import Tensor
 
 from depthprobe.checks import check_range
+from depthprobe.functional import corruption  # noqa: F401  (it registers into PERTURBATIONS)
 from depthprobe.functional.filters import gaussian_blur, luminance
+from depthprobe.functional.perturb_core import PERTURBATIONS
+from depthprobe.functional.perturb_core import blend as _blend
+from depthprobe.functional.perturb_core import channel_mean as _mean
 from depthprobe.functional.selection_core import generator
-from depthprobe.registry import Registry
-
-PERTURBATIONS = Registry("perturbation")
 
 
-def _blend(image: Tensor, other: Tensor, level: float) -> Tensor:
-    """The image at level 0, `other` at level 1."""
-    check_range("level", level, 0, 1)
-    return image if level == 0 else (image + level * (other - image)).clamp(0, 1)
-
-
-def _mean(image: Tensor) -> Tensor:
-    return image.mean(dim=(-2, -1), keepdim=True)
-
-
-@PERTURBATIONS.register("low_pass", unit="px", identity=0.0, span=(0, 16), keeps="large shapes", source="Gaussian blur")
+@PERTURBATIONS.register(
+    "low_pass", unit="px", identity=0.0, span=(0, 16), keeps="large shapes", source="Gaussian blur",
+    severities=(1, 2, 3, 4, 6),
+)  # fmt: skip
 def low_pass(image: Tensor, level: float, *, seed: int = 0) -> Tensor:
     """Keep coarse structure: Gaussian blur with sigma = level pixels."""
     check_range("level", level, 0, math.inf)
@@ -134,8 +128,9 @@ def brightness(image: Tensor, level: float, *, seed: int = 0) -> Tensor:
 
 
 @PERTURBATIONS.register(
-    "contrast", unit="gain", identity=1.0, span=(0, 2), keeps="mean colour", source="Hendrycks & Dietterich 2019"
-)
+    "contrast", unit="gain", identity=1.0, span=(0, 2), keeps="mean colour", source="Hendrycks & Dietterich 2019",
+    severities=(0.4, 0.3, 0.2, 0.1, 0.05),
+)  # fmt: skip
 def contrast(image: Tensor, level: float, *, seed: int = 0) -> Tensor:
     """Multiply the deviation from each channel's mean by the level, clamped to [0,1]."""
     check_range("level", level, 0, math.inf)
@@ -167,6 +162,7 @@ def gamma(image: Tensor, level: float, *, seed: int = 0) -> Tensor:
     identity=0.0,
     span=(0, 0.5),
     keeps="all in the mean",
+    severities=(0.08, 0.12, 0.18, 0.26, 0.38),
     source="Hendrycks & Dietterich 2019",
 )
 def gaussian_noise(image: Tensor, level: float, *, seed: int = 0) -> Tensor:

@@ -77,3 +77,34 @@ def data_wait(waited: float, seconds: float) -> float:
 def peak_memory(allocated: int) -> float:
     """Most memory in use so far, in 10^6 bytes."""
     return allocated / 1e6
+
+
+@METRICS.register("agreement", unit="1", better="none", source="Pearson correlation", inputs="answer other")
+def agreement(answer: Tensor, other: Tensor) -> Tensor:
+    """Correlation of two outputs of a network, of any kind, over the pixels of each sample.
+
+    Convention: (B,1,H,W) both; returns (B,), float64; blind to scale and shift; NaN where one of them is constant.
+    """
+    check_shapes(answer=(answer, "b 1 h w"), other=(other, "b 1 h w"))
+    a, b = (_centred(x) for x in (answer, other))
+    size = a.square().sum(1) * b.square().sum(1)
+    return ((a * b).sum(1) / size.sqrt()).where(size > 0, float("nan"))
+
+
+@METRICS.register("spread_ratio", unit="1", better="none", source="depthprobe", inputs="answer other")
+def spread_ratio(answer: Tensor, other: Tensor) -> Tensor:
+    """Standard deviation of another output over that of the first, over the pixels of each sample.
+
+    Convention: (B,1,H,W) both; returns (B,), float64; NaN where the first is constant.
+    """
+    check_shapes(answer=(answer, "b 1 h w"), other=(other, "b 1 h w"))
+    a, b = (_centred(x).square().sum(1).sqrt() for x in (answer, other))
+    return (b / a).where(a > 0, float("nan"))
+
+
+def _centred(x: Tensor) -> Tensor:
+    """Deviations (B,n), float64, from each sample's mean; exactly 0 where all are equal to rounding."""
+    flat = x.flatten(1).double()
+    off = flat - flat.mean(1, keepdim=True)
+    noise = 1e-6 * flat.abs().amax(1, keepdim=True)
+    return off * (off.abs().amax(1, keepdim=True) > noise)

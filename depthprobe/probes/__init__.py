@@ -5,11 +5,15 @@ from depthprobe.probes import (
     attribution,
     context,
     continuity,
+    corruption,
+    cues,
     error,
     receptive_field,
     representation,
+    sanity,
     sparse,
     spectrum,
+    texture,
 )
 from depthprobe.probes.registry import PROBES
 
@@ -19,9 +23,13 @@ __all__ = [
     "attribution",
     "context",
     "continuity",
+    "corruption",
+    "cues",
     "error",
     "receptive_field",
     "representation",
+    "sanity",
     "sparse",
     "spectrum",
+    "texture",
 ]

@@ -17,7 +17,7 @@ from depthprobe.data.scenes.scene import Frame, Scene
 SIZE = (48, 64)
 PHOTOMETRIC = [name for name in SCENE_EDITS if SCENE_EDITS.facts(name)["changes"] == "image"]
 GEOMETRIC = [name for name in SCENE_EDITS if SCENE_EDITS.facts(name)["changes"] == "geometry"]
-OBJECT = ["object_scale", "object_lift", "object_distance"]
+OBJECT = ["object_scale", "object_lift", "object_distance", "object_recede"]
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,9 @@ def test_photometric_edits_change_the_image_and_nothing_else(name, kind, request
 @pytest.mark.parametrize("name", GEOMETRIC)
 def test_geometric_edits_change_depth_and_are_nothing_at_identity(name, rooms):
     facts = SCENE_EDITS.facts(name)
-    level = {"object_lift": 0.1, "object_scale": 0.8, "object_distance": 0.8}.get(name, facts["span"][1])
+    level = {"object_lift": 0.1, "object_scale": 0.8, "object_distance": 0.8, "object_recede": 1.15}.get(
+        name, facts["span"][1]
+    )
     batch = rooms.take(rooms.editor.supported(rooms, name, level)[:2])
     assert len(batch) > 0
     edited = batch.edited(name, level)

@@ -57,7 +57,10 @@ def test_edits_are_pure_and_independent_of_the_batch(name):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-RANDOM = {"patch_shuffle", "palette_swap", "colour_jitter", "gaussian_noise"}
+RANDOM = {
+    *("patch_shuffle", "palette_swap", "colour_jitter", "gaussian_noise", "shot_noise", "impulse_noise"),
+    *("speckle_noise", "motion_blur", "fog_overlay"),
+}
 
 
 def test_only_the_random_ones_follow_the_seed(name):

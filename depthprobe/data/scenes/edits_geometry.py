@@ -42,6 +42,18 @@ def object_distance(view: View, level: float) -> Mixture:
     return _moved(view, _camera(view).position, level, np.zeros(3))
 
 
+@SCENE_EDITS.register("object_recede", unit="factor", identity=1.0, span=(1, 1.3), changes="geometry")
+def object_recede(view: View, level: float) -> Mixture:
+    """The target object shrinks towards eye level: it looks as if it stood level times as far off on its ground.
+
+    Other size and other height in the image, (almost) the same depth: `object_scale` and `object_lift` in one.
+    """
+    check_range("level", level, 1, math.inf)
+    low, high = bounds(parts_of(view.scene, _target(view)))
+    eye = np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, _camera(view).position[2]])
+    return _moved(view, eye, 1 / level, np.zeros(3))
+
+
 @SCENE_EDITS.register("camera_pitch", unit="degree", identity=0.0, span=(-10, 10), changes="geometry")
 def camera_pitch(view: View, level: float) -> Mixture:
     """The camera looks up by level degrees: other height of everything in the image, same layout in space."""

@@ -1,0 +1,140 @@
+"""Texture apart from geometry: how error grows with local texture, and image changes of a given size (METHODS 4).
+
+Quality in texture and reliance on texture are different quantities: a network may be right where a surface is textured
+and yet not care what the texture is, or the reverse. The first is a slope within an image; the second is a reaction to
+a change, and means something only beside the reaction to another change of the same size in pixels (CONTROLS).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from depthprobe.checks import check_shapes
+from depthprobe.functional.selection_core import generator
+from depthprobe.functional.selection_image import texture_energy
+from depthprobe.functional.terms import METRICS
+from depthprobe.registry import Registry
+
+CONTROLS = Registry("control")
+"""Patterns that hold nothing of the scene: (change (C,H,W), generator) -> pattern (C,H,W), of any amplitude."""
+
+ROUNDING = (1 / 255) ** 2 / 12
+"""Variance of the rounding to 8 bits: less texture than this cannot be told from none."""
+
+_STRETCH, _STEPS = 64.0, 20
+
+
+def texture_decades(image: Tensor) -> Tensor:
+    """Log10 of the local texture energy (B,1,H,W) of (B,3,H,W) in [0,1]; nothing is below the rounding to 8 bits.
+
+    Convention: the energy (squared intensity) is that of the selector `texture`, with contours removed; METHODS leaves
+    its definition open.
+    """
+    return (texture_energy(image) + ROUNDING).log10()
+
+
+def partial_slope(y: Tensor, x: Tensor, mask: Tensor, given: Sequence[Tensor] = ()) -> Tensor:
+    """Least-squares slope of y on x within each image, with other maps held fixed: (B,), float64.
+
+    Convention: all (B,1,H,W), mask bool; the regression has a constant, x and every map of `given`, on the pixels of
+    the mask alone. NaN where x does not vary there, or varies only as `given` does. What y holds elsewhere is ignored.
+    """
+    named = {"y": y, "x": x, "mask": mask, **{f"given[{k}]": one for k, one in enumerate(given)}}
+    check_shapes(**{name: (one, "b 1 h w") for name, one in named.items()})
+    weight = mask.flatten(1).double()
+    count = weight.sum(1, keepdim=True)
+
+    def centred(one: Tensor) -> Tensor:
+        flat = torch.where(mask, one, 0.0).flatten(1).double()
+        return (flat - flat.sum(1, keepdim=True) / count) * weight
+
+    target, own = centred(y), centred(x)
+    total = own.square().sum(1)
+    for axis in _orthogonal([centred(m) for m in given]):
+        own = own - (own * axis).sum(1, keepdim=True) * axis
+    left = own.square().sum(1)
+    return ((target * own).sum(1) / left).where(left > 1e-9 * total, torch.nan)
+
+
+def _orthogonal(columns: Sequence[Tensor]) -> list[Tensor]:
+    """Orthonormal columns (B,n) that span the given ones; a column that adds nothing becomes 0."""
+    found: list[Tensor] = []
+    for column in columns:
+        rest, size = column, column.square().sum(1, keepdim=True)
+        for axis in found:
+            rest = rest - (rest * axis).sum(1, keepdim=True) * axis
+        length = rest.square().sum(1, keepdim=True)
+        found.append(torch.where(length > 1e-12 * size, rest / length.sqrt(), 0.0).nan_to_num())
+    return found
+
+
+@METRICS.register(
+    "texture_slope", unit="ln/decade", better="lower", source="METHODS 4", inputs="aligned depth smooth image"
+)
+def texture_slope(
+    pred: Tensor, depth: Tensor, smooth: Tensor, image: Tensor, *, given: Sequence[Tensor] = ()
+) -> Tensor:
+    """Slope of |ln z - ln g| on the local texture (decades of energy) where the truth is smooth, within images: (B,).
+
+    Convention: pred aligned, > 0, and depth in metres, (B,1,H,W); smooth (B,1,H,W) bool, the pixels that count; image
+    (B,3,H,W). 0: texture makes no difference; negative: it helps. `given`: maps held fixed (see `partial_slope`), for
+    texture is finer where things are far, and far things are judged worse without any texture.
+    """
+    error = torch.where(smooth, pred / depth, 1.0).log().abs()
+    return partial_slope(error, texture_decades(image), smooth, given)
+
+
+@METRICS.register("pixel_change", unit="intensity", better="none", source="root mean square", inputs="image changed")
+def pixel_change(image: Tensor, changed: Tensor) -> Tensor:
+    """Root mean square difference of two images (B,C,H,W), over pixels and channels: (B,)."""
+    check_shapes(image=(image, "b c h w"), changed=(changed, "b c h w"))
+    return (changed - image).flatten(1).square().mean(1, dtype=torch.float64).sqrt()
+
+
+@CONTROLS.register("white_noise", keeps="the size of the change")
+def white_noise(change: Tensor, g: torch.Generator) -> Tensor:
+    """Independent Gaussian noise in every pixel and channel."""
+    return torch.randn(change.shape, generator=g).to(change)
+
+
+@CONTROLS.register("scrambled", keeps="the size and the spectrum of the change")
+def scrambled(change: Tensor, g: torch.Generator) -> Tensor:
+    """The change itself with random phases, one draw for all channels: as coarse, as coloured, but anywhere.
+
+    Convention: the mean of the change, which has no phase, keeps its sign.
+    """
+    noise = torch.fft.rfft2(torch.randn(change.shape[-2:], generator=g).to(change))
+    turn = noise / noise.abs().clamp_min(1e-12)
+    turn[0, 0] = 1.0
+    out: Tensor = torch.fft.irfft2(torch.fft.rfft2(change) * turn, s=change.shape[-2:])
+    return out
+
+
+def equal_change(image: Tensor, changed: Tensor, name: str, seeds: Sequence[int]) -> Tensor:
+    """The image under a control that changes its pixels as much as `changed` does: (B,C,H,W) in [0,1].
+
+    Convention: equal `pixel_change` of every sample, after the clamp to [0,1], to a part in 10^5; the pattern is drawn
+    from each sample's seed. Where even 64 times the amplitude that would do without a clamp does not reach it, that
+    is returned (state the `pixel_change` of both).
+
+    Raises:
+        ValueError: if the control is unknown, or there is not one seed per image.
+    """
+    if len(seeds) != len(image):
+        raise ValueError(f"Expected one seed per image ({len(image)}), but got {len(seeds)}.")
+    draw, change = CONTROLS[name], changed - image
+    pattern = torch.stack([draw(one, generator(seed, name)) for one, seed in zip(change, seeds, strict=True)])
+    wanted = pixel_change(image, changed)
+    own = pattern.flatten(1).square().mean(1, dtype=torch.float64).sqrt()
+    least = torch.where(own > 0, wanted / own, 0.0)
+    low, high = torch.zeros_like(least), torch.ones_like(least)  # exponents: amplitude = least * 64^exponent
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        reached = pixel_change(image, _added(image, pattern, least * _STRETCH**middle)) < wanted
+        low, high = torch.where(reached, middle, low), torch.where(reached, high, middle)
+    return _added(image, pattern, least * _STRETCH**high)
+
+
+def _added(image: Tensor, pattern: Tensor, amplitude: Tensor) -> Tensor:
+    return (image + amplitude.view(-1, 1, 1, 1).to(image) * pattern).clamp(0, 1)

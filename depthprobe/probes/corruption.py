@@ -1,0 +1,74 @@
+"""How does a network bear common corruptions, by severity? Against the truth and against its own clean answer."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import pandas as pd
+
+from depthprobe.checks import check_one_of
+from depthprobe.data.batch import Batch
+from depthprobe.functional.corruption import SEVERITIES, corruptions, severity_level
+from depthprobe.functional.perturb import PERTURBATIONS
+from depthprobe.functional.protocol import Protocol, get_protocol
+from depthprobe.models.adapter import DepthModel
+from depthprobe.probes.reading import as_read
+from depthprobe.probes.registry import PROBES
+from depthprobe.probes.responses import Change, reactions
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CorruptionPlan:
+    """Which corruptions, how severe.
+
+    Convention:
+        protocol: a Protocol or the name of one; its metrics are measured.
+        corruptions: names of perturbations that have severities; every one leaves the depth where it is.
+        severities: of 1 to 5; lengths in pixels grow with the image's shorter side. The seed decides the random ones.
+    """
+
+    protocol: Protocol = dataclasses.field(default_factory=lambda: get_protocol("scenes"))
+    corruptions: tuple[str, ...] = tuple(corruptions())
+    severities: tuple[int, ...] = SEVERITIES
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.protocol, str):
+            object.__setattr__(self, "protocol", get_protocol(self.protocol))
+        for name in ("corruptions", "severities"):
+            values = tuple(getattr(self, name))
+            if not values or len(set(values)) != len(values):
+                raise ValueError(f"Expected `{name}` to list different values, at least one, but got {values}.")
+            object.__setattr__(self, name, values)
+        for one in self.corruptions:
+            check_one_of("corruption", one, corruptions())
+        for severity in self.severities:
+            check_one_of("severity", severity, SEVERITIES)
+
+
+@PROBES.register(
+    "corruption",
+    plan=CorruptionPlan,
+    axes={"factor": "corruption", "level": "severity"},
+    quick={"corruptions": ("gaussian_noise", "defocus_blur", "jpeg"), "severities": (1, 5)},
+)
+def corruption(model: DepthModel, batch: Batch, plan: CorruptionPlan) -> pd.DataFrame:
+    """Rows of the protocol's metrics under every corruption and severity, and of the unchanged image (factor "").
+
+    Convention: level = severity; `pixel_change` says how much the image differs, so that corruptions can be compared
+    at equal change; `@self` is against the network's answer to the unchanged image.
+
+    Raises:
+        ValueError: if the protocol refuses the network's output kind, or does not fit the images.
+    """
+    plan.protocol.check(model.card.output)
+    batch, protocol = as_read(batch, plan.protocol)
+    return reactions(model, batch, protocol, _changes(batch, plan))
+
+
+def _changes(batch: Batch, plan: CorruptionPlan) -> Iterator[Change]:
+    size = (batch.image.shape[-2], batch.image.shape[-1])
+    yield Change(factor="", level=float("nan"), image=batch.image)
+    for name in plan.corruptions:
+        for severity in plan.severities:
+            image = PERTURBATIONS[name](batch.image, severity_level(name, severity, size), seed=plan.seed)
+            yield Change(factor=name, level=severity, image=image)

@@ -1,0 +1,121 @@
+"""Does a network's answer come from the image and from what it learnt? Controls that need no labels."""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from depthprobe.checks import check_range
+from depthprobe.data.batch import Batch
+from depthprobe.functional.quantities import agreement, spread_ratio
+from depthprobe.functional.selection import sample_seeds
+from depthprobe.functional.selection_core import generator
+from depthprobe.models.adapter import DepthModel
+from depthprobe.models.hooks import evaluating
+from depthprobe.probes.error import predict
+from depthprobe.probes.registry import PROBES
+from depthprobe.probes.responses import Values, as_rows
+from depthprobe.registry import Registry
+
+INPUTS = Registry("input control")
+"""Inputs without content: (image (3,H,W), the network's own mean colour (3), generator) -> image (3,H,W)."""
+
+
+@INPUTS.register("constant", keeps="nothing")
+def constant(image: Tensor, colour: Tensor, g: torch.Generator) -> Tensor:
+    """One colour, that which the network takes for no information: what is left is its prior."""
+    return colour.view(3, 1, 1).expand_as(image)
+
+
+@INPUTS.register("pixel_shuffle", keeps="the histogram of colours")
+def pixel_shuffle(image: Tensor, colour: Tensor, g: torch.Generator) -> Tensor:
+    """The same pixels anywhere."""
+    order = torch.randperm(image.shape[1] * image.shape[2], generator=g).to(image.device)
+    return image.flatten(1)[:, order].view(image.shape)
+
+
+@INPUTS.register("noise", keeps="mean and standard deviation of each channel")
+def noise(image: Tensor, colour: Tensor, g: torch.Generator) -> Tensor:
+    """Independent Gaussian noise with the image's own moments, clamped to [0,1]."""
+    drawn = torch.randn(image.shape, generator=g).to(image)
+    return (image.mean((1, 2), keepdim=True) + image.std((1, 2), keepdim=True) * drawn).clamp(0, 1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SanityPlan:
+    """Which controls.
+
+    Convention:
+        inputs: names (INPUTS).
+        weights: shares of the parameter tensors, counted from the output backwards in the order of their registration,
+            whose entries are shuffled (each tensor in itself, so that its distribution stays); 1 is all of them.
+    """
+
+    inputs: tuple[str, ...] = ("constant", "pixel_shuffle", "noise")
+    weights: tuple[float, ...] = (0.25, 0.5, 1.0)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", tuple(self.inputs))
+        object.__setattr__(self, "weights", tuple(float(share) for share in self.weights))
+        for name in ("inputs", "weights"):
+            if len(set(getattr(self, name))) != len(getattr(self, name)):
+                raise ValueError(f"Expected `{name}` to list different values, but got {getattr(self, name)}.")
+        if not (self.inputs or self.weights):
+            raise ValueError("Expected at least one control in `inputs` or `weights`, but got none.")
+        for one in self.inputs:
+            INPUTS.facts(one)
+        for share in self.weights:
+            check_range("weights", share, 0, 1, open_low=True)
+
+
+@PROBES.register("sanity", plan=SanityPlan, axes={"factor": "control", "level": "share"})
+def sanity(model: DepthModel, batch: Batch, plan: SanityPlan) -> pd.DataFrame:
+    """Rows of how much of the answer is left without content in the image, or without what was learnt.
+
+    Convention: `agreement@self`, the correlation of the network's own output (whatever its kind, without truth or
+    mask) with that to the image as it is, and `spread_ratio@self`, its standard deviation over that one's. Factor =
+    the input control, or "weights" with level = the share of shuffled parameter tensors. An answer that rests on the
+    image agrees little with those; a constant answer has a spread of 0 and no agreement (NaN). A network without
+    parameters is left as it is by "weights": 1.
+    """
+    clean = predict(model, batch.image)
+    values = [
+        one for name, level, other in _answers(model, batch, plan) for one in _compared(name, level, clean, other)
+    ]
+    return as_rows(batch.sample, values)
+
+
+def _compared(name: str, level: float, clean: Tensor, other: Tensor) -> Iterator[Values]:
+    yield "agreement@self", name, level, "", agreement(clean, other)
+    yield "spread_ratio@self", name, level, "", spread_ratio(clean, other)
+
+
+def _answers(model: DepthModel, batch: Batch, plan: SanityPlan) -> Iterator[tuple[str, float, Tensor]]:
+    colour = torch.tensor(model.card.fill).to(batch.image)
+    seeds = sample_seeds(batch.sample, plan.seed)
+    for name in plan.inputs:
+        draw = INPUTS[name]
+        images = [draw(one, colour, generator(seed, name)) for one, seed in zip(batch.image, seeds, strict=True)]
+        yield name, float("nan"), predict(model, torch.stack(images))
+    names = [name for name, _ in model.named_parameters()]
+    for share in plan.weights:
+        chosen = names[len(names) - math.ceil(round(share * len(names), 6)) :]
+        yield "weights", share, _shuffled(model, batch.image, chosen, plan.seed)
+
+
+def _shuffled(model: DepthModel, image: Tensor, names: Sequence[str], seed: int) -> Tensor:
+    """The answer with the entries of some parameters shuffled; the network itself keeps its own."""
+    own = dict(model.named_parameters())
+    with torch.no_grad(), evaluating(model):
+        mixed = {}
+        for name in names:
+            flat = own[name].detach().flatten()
+            order = torch.randperm(len(flat), generator=generator(seed, name)).to(flat.device)
+            mixed[name] = flat[order].view(own[name].shape)
+        out: Tensor = functional_call(model, mixed, (model.canvas(image),))
+    return out
