@@ -36,20 +36,24 @@ def draw(
     sources: Mapping[str, Source], found: "Mapping[str, Found]", data: Mapping[str, Dataset],
     models: Mapping[str, Sequence[DepthModel]], folder: Path,
 ) -> list[Path]:  # fmt: skip
-    """All figures of the study: PDF, PNG and the CSV of what is drawn."""
+    """All figures of the study: PDF, PNG and the CSV of what is drawn.
+
+    Pictures of photographs, which belong to the owners of their data set, stay in the folder of the run.
+    """
     made = {}
     for name, source in sources.items():
         one = found[name]
-        made[f"a03_compare_{name}"] = compared(source, one, name)
-        made[f"a03_spectrum_{name}"] = spectra(source, one, name)
-        made[f"a03_grids_{name}"] = a03_grids.draw(source, one.grids, name)
+        made[folder / f"a03_compare_{name}"] = compared(source, one, name)
+        made[folder / f"a03_spectrum_{name}"] = spectra(source, one, name)
+        made[folder / f"a03_grids_{name}"] = a03_grids.draw(source, one.grids, name)
         for band in BANDS if len(one.bands) else ():
-            made[f"a03_where_{band}_{name}"] = where(source, one, name, band)
+            made[folder / f"a03_where_{band}_{name}"] = where(source, one, name, band)
         if len(one.floor):
-            made[f"a03_rounding_{name}"] = rounding(source, one, name)
+            made[folder / f"a03_rounding_{name}"] = rounding(source, one, name)
         for why, index in picked(source, data[name]).items():
-            made[f"a03_gallery_{why}_{name}"] = gallery(data[name], index, why, models[name], name)
-    return [path for stem, (figure, frame) in made.items() for path in plots.save_figure(figure, folder / stem, frame)]
+            place = folder if name == "scenes" else source.out
+            made[place / f"a03_gallery_{why}_{name}"] = gallery(data[name], index, why, models[name], name)
+    return [path for stem, (figure, frame) in made.items() for path in plots.save_figure(figure, stem, frame)]
 
 
 def change(row: pd.Series) -> str:
@@ -119,9 +123,11 @@ def agreement(bands: pd.DataFrame, metric: str, band: str) -> str:
         if places := [f"{level:g}" for level in alike.index[alike]]:
             said.append(f"{more} in every pair in the bands from {', '.join(places)} {unit}")
     count = part["level"].nunique()
-    rest = f"pairs are undecided or differ in the other of {count} bands" if said else (
-        f"in none of {count} bands do all pairs agree")  # fmt: skip
-    return f"{metric} of the Transformer is {'; '.join(said)}; {rest}" if said else f"{metric}: {rest}"
+    if not said:
+        return f"in none of {count} bands do all pairs agree on {metric}"
+    return (
+        f"{metric} of the Transformer is {'; '.join(said)}; in the other of {count} bands pairs are undecided or differ"
+    )
 
 
 def where(source: Source, one: "Found", name: str, band: str) -> tuple[Figure, pd.DataFrame]:
@@ -144,7 +150,7 @@ def where(source: Source, one: "Found", name: str, band: str) -> tuple[Figure, p
 
     figure = plots.small_multiples(frame, panel, panel="metric", order=order, columns=2, height=1.9, share_y=False)
     title = agreement(one.bands, order[0], band)
-    title = title[0].upper() + title[1:]
+    title = title if title.startswith(order[0]) else title[0].upper() + title[1:]
     caption = f"{name} · bands begin at the marks · {plots.caption_line(frame, source.side)}"
     return plots.describe_figure(figure, title=title, caption=caption), frame
 
@@ -194,7 +200,8 @@ def floor_frame(one: "Found") -> pd.DataFrame:
 
 def floor_sentence(one: "Found") -> str:
     """Which of the drawn metrics noise of the truth's step scores most and least of, on average over the networks."""
-    share = floor_frame(one).groupby("metric", sort=False)["estimate"].mean()
+    shares = floor_frame(one)
+    share = shares[shares["metric"].isin(DRAWN["nyu"])].groupby("metric", sort=False)["estimate"].mean()
     most, least = share.idxmax(), share.idxmin()
     return (
         f"noise of one step of the truth alone scores as much as {share[most]:.0f} % of the networks' {most} "
@@ -205,6 +212,7 @@ def floor_sentence(one: "Found") -> str:
 def rounding(source: Source, one: "Found", name: str) -> tuple[Figure, pd.DataFrame]:
     """What the rounding of the truth alone contributes, beside what every network gets."""
     frame = floor_frame(one)
+    frame = frame[frame["metric"].isin(DRAWN["nyu"])]
     families = dict(zip(source.models["model"], source.models["family"], strict=True))
     rows = len(frame)
     with plots.theme():
