@@ -38,8 +38,8 @@ from typing import Any
 
 import pandas as pd
 
-from analyses import a03_figures as figure
-from analyses import a03_grids as grids
+from analyses import continuity_figures as figure
+from analyses import continuity_grids as grids
 from analyses.common import in_per_cent, measure
 from analyses.structure import MATCHED, matched_to, protocol_of
 from depthprobe import stats

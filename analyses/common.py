@@ -59,6 +59,25 @@ def planted_support(*, n: int = 4, share: float = 0.05, seed: int = 0) -> pd.Dat
     return stats.summarise(stamped, ["factor", "level", "factor2", "metric"], n_boot=500)
 
 
+def planted_grid(planted: Sequence[tuple[int, float]], *, n: int = 4) -> pd.DataFrame:
+    """Which period the spectrum probe finds in each of `n` scenes, by the (period, amplitude) that is planted there.
+
+    Convention: `oracle:grid` puts the grid on the exact depth; amplitude is a share of depth, 0 plants none (NaN is the
+    right answer). The test is asked for all periods planted.
+    """
+    batch = stack(list(load_dataset("scenes", n=n, batch_size=n)))
+    plan = PROBES.facts("spectrum")["plan"](periods=tuple(float(period) for period, _ in planted))
+    found = {}
+    for period, amplitude in planted:
+        model = load_model(f"oracle:grid?period={period}&amplitude={amplitude}")
+        oracle: Any = model.net
+        oracle.given(batch.depth)
+        rows = PROBES["spectrum"](model, batch, plan)
+        here = rows[rows["metric"] == "grid_period"].set_index("sample")["value"]
+        found[f"period {period}, {100 * amplitude:g} % of depth"] = here
+    return pd.DataFrame(found)
+
+
 def in_per_cent(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame of a comparison with `relative_estimate`, `_low`, `_high`, `_detectable`: in % of the mean of a."""
     scale = frame["mean_a"].abs() / 100

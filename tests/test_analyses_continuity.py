@@ -12,7 +12,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))  # studies are not part of the installed package
 
 from analyses import a03_continuity as a03
-from analyses import a03_figures, a03_grids
+from analyses import continuity_figures, continuity_grids
+from analyses.common import planted_grid
 from analyses.structure import MATCHED, ZOOM, look, matched_to, protocol_of
 from depthprobe import stats
 from depthprobe.data import load_dataset
@@ -52,6 +53,12 @@ def test_figures_come_as_vector_picture_and_data(study):
     pairs = study["found"]["scenes"].pairs.set_index("metric")
     some = drawn.set_index("metric")["estimate"]
     assert np.allclose(some, 100 * (pairs["mean_b"] - pairs["mean_a"])[some.index] / pairs["mean_a"][some.index])
+
+
+def test_planted_grids_are_named_and_none_is_found_where_none_is():
+    found = planted_grid([(4, 0.02), (8, 0.005), (16, 0.02), (8, 0.0)], n=2)
+    assert found.iloc[:, :3].eq([4, 8, 16]).all(axis=None)
+    assert found.iloc[:, 3].isna().all()
 
 
 def test_families_and_sizes_are_checked():
@@ -137,15 +144,15 @@ def spectrum(found, periods=(4, 8), images=100):
 
 
 def test_chance_is_that_of_the_periods_that_could_be_tested():
-    grids = a03_grids.estimate(spectrum({("a", 4): 30}), n_boot=300)
+    grids = continuity_grids.estimate(spectrum({("a", 4): 30}), n_boot=300)
     chance = grids[grids["factor"] == "both"].set_index(["model", "level"])["chance"]
-    assert chance["a", 4] == pytest.approx(a03_grids.ALPHA / 2)
-    assert chance["b", 4] == pytest.approx(a03_grids.ALPHA)
-    assert (grids[grids["factor"] == ""]["chance"] == a03_grids.ALPHA).all()
+    assert chance["a", 4] == pytest.approx(continuity_grids.ALPHA / 2)
+    assert chance["b", 4] == pytest.approx(continuity_grids.ALPHA)
+    assert (grids[grids["factor"] == ""]["chance"] == continuity_grids.ALPHA).all()
 
 
 def test_a_grid_never_found_is_not_certain_to_be_absent():
-    grids = a03_grids.estimate(spectrum({("a", 4): 30}), n_boot=300)
+    grids = continuity_grids.estimate(spectrum({("a", 4): 30}), n_boot=300)
     cells = grids.set_index(["model", "factor", "level"])
     never = cells.loc[("a", "both", 8.0)]
     rows = 5  # networks x periods tested, and any grid of each
@@ -164,7 +171,7 @@ def test_rounding_is_given_in_shares_of_what_a_network_gets():
                           "mean_b": [0.8, 0.75]})  # fmt: skip
     none = pd.DataFrame()
     found = a03.Found(family=none, pairs=pairs, bands=none, accuracy=none, spectra=none, grids=none, floor=floor)
-    shares = a03_figures.floor_frame(found).set_index(["metric", "model"])[["low", "estimate", "high"]]
+    shares = continuity_figures.floor_frame(found).set_index(["metric", "model"])[["low", "estimate", "high"]]
     assert np.allclose(shares.loc[("grad_mae", "c")], [25, 50, 75])
     assert np.allclose(shares.loc[("grad_mae", "t")], [12.5, 25, 37.5])
     assert np.allclose(shares.loc[("depthpro_f1", "c")], [0, 20, 40])

@@ -303,7 +303,7 @@ def test_the_zoo_opens_a_refined_network_by_its_recipe(tmp_path, monkeypatch):
     save_file(state, tmp_path / "convnext.dgr.safetensors")
     card = {"tag": "scenes-v1", "recipe": {"model": "timm:convnext_atto?dgr=last_feature,orders=2"}}
     (tmp_path / "convnext.dgr.json").write_text(json.dumps(card))
-    opened = zoo._load("convnext.dgr")
+    opened = zoo.load("convnext.dgr")
     assert opened.card.name == "zoo:convnext.dgr" and opened.card.facts["dgr"] == "last_feature,orders=2"
     halved = load_file(tmp_path / "convnext.dgr.safetensors")
     assert all(torch.equal(v, halved[k].to(v.dtype)) for k, v in opened.net.state_dict().items())

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analyses import a03_grids
+from analyses import continuity_grids
 from analyses.structure import METRIC, look, protocol_of
 from depthprobe import plots
 from depthprobe.data import Dataset
@@ -45,7 +45,7 @@ def draw(
         one = found[name]
         made[folder / f"a03_compare_{name}"] = compared(source, one, name)
         made[folder / f"a03_spectrum_{name}"] = spectra(source, one, name)
-        made[folder / f"a03_grids_{name}"] = a03_grids.draw(source, one.grids, name)
+        made[folder / f"a03_grids_{name}"] = continuity_grids.draw(source, one.grids, name)
         for band in BANDS if len(one.bands) else ():
             made[folder / f"a03_where_{band}_{name}"] = where(source, one, name, band)
         if len(one.floor):
