@@ -22,8 +22,7 @@ lint: $(READY)
 
 # Every study again; DEPTHPROBE_NYU=FOLDER adds the real images.
 figures: $(READY)
-	set -e; for study in $(basename $(notdir $(wildcard analyses/a[0-9]*.py))); do \
-		$(BIN)/python -m analyses.$$study $(if $(DEPTHPROBE_NYU),--root $(DEPTHPROBE_NYU)); done
+	set -e; for study in $(basename $(notdir $(wildcard analyses/a[0-9]*.py))); do $(BIN)/python -m analyses.$$study; done
 
 clean:
 	rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

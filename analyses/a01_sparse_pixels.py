@@ -36,7 +36,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analyses.common import measure
+from analyses.common import NYU, measure
 from depthprobe import plots
 from depthprobe.data import Dataset, load_dataset
 from depthprobe.functional.protocol import get_protocol
@@ -308,7 +308,7 @@ def _span(maps: Sequence[Any], metric: str) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few samples, seconds")
-    parser.add_argument("--root", help="folder of NYU Depth v2")
+    parser.add_argument("--root", default=NYU, help="folder of NYU Depth v2 (default: $DEPTHPROBE_NYU)")
     parser.add_argument("--out", help="folder of the runs (default out/a01)")
     parser.add_argument("--figures", help="folder of the figures (default figures/)")
     parser.add_argument("--n", type=int, default=150, help="samples of the scenes")

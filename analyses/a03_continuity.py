@@ -40,7 +40,7 @@ import pandas as pd
 
 from analyses import continuity_figures as figure
 from analyses import continuity_grids as grids
-from analyses.common import in_per_cent, measure
+from analyses.common import NYU, in_per_cent, measure
 from analyses.structure import MATCHED, matched_to, protocol_of
 from depthprobe import stats
 from depthprobe.data import Dataset, load_dataset
@@ -265,7 +265,7 @@ def _accuracy(name: str, row: pd.Series) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few samples, seconds")
-    parser.add_argument("--root", help="folder of NYU Depth v2")
+    parser.add_argument("--root", default=NYU, help="folder of NYU Depth v2 (default: $DEPTHPROBE_NYU)")
     parser.add_argument("--out", help="folder of the runs (default out/a03)")
     parser.add_argument("--figures", help="folder of the figures (default figures/)")
     parser.add_argument("--n", type=int, default=400, help="samples of the scenes")

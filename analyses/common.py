@@ -1,5 +1,6 @@
 """What studies share: measuring a folder, and checking a probe on an oracle before it is believed."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from depthprobe.probes import PROBES
 from depthprobe.report import write_report
 from depthprobe.report.source import Source, read_source
 from depthprobe.run import run
+
+NYU = os.environ.get("DEPTHPROBE_NYU")  # folder of NYU Depth v2, or None
 
 
 def measure(
