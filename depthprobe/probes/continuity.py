@@ -18,9 +18,9 @@ from depthprobe.functional.protocol import Protocol, get_protocol, prepare
 from depthprobe.functional.selection import sample_seeds
 from depthprobe.models.adapter import DepthModel
 from depthprobe.probes.error import predict
+from depthprobe.probes.measured import Measured, frame
 from depthprobe.probes.reading import as_read, known_facts
 from depthprobe.probes.registry import PROBES
-from depthprobe.schema import MEASURED
 
 STRUCTURE = tuple(n for n in METRICS if METRICS.facts(n).get("scope") == "structure" and "terms" in METRICS.facts(n))
 
@@ -85,7 +85,8 @@ def continuity(model: DepthModel, batch: Batch, plan: ContinuityPlan) -> pd.Data
     parts.append([("depth_step", "", float("nan"), step)])
     if plan.dither:
         parts.append(_values(Terms(_dithered(batch, step, plan.seed), truth), plan, "@dither"))
-    return _frame(batch.sample, [one for part in parts for one in part])
+    found = [Measured(metric, x, factor=factor, level=at) for part in parts for metric, factor, at, x in part]
+    return frame(batch.sample, found)
 
 
 Value = tuple[str, str, float, Tensor]
@@ -134,20 +135,3 @@ def _dithered(batch: Batch, step: Tensor, seed: int) -> Tensor:
     ]
     wide = step.nan_to_num(0.0).view(-1, 1, 1, 1)
     return (batch.depth + wide * torch.stack(noise).to(batch.depth)).clamp_min(1e-6)
-
-
-def _frame(sample: Sequence[str], values: Sequence[Value]) -> pd.DataFrame:
-    """One frame of all values: many small ones take longer than the network."""
-    table = torch.stack([value.double() for *_, value in values]).cpu().numpy()
-    count = len(sample)
-    columns = {
-        "sample": list(sample) * len(values),
-        "layer": "",
-        "factor": [factor for _, factor, _, _ in values for _ in range(count)],
-        "level": [level for _, _, level, _ in values for _ in range(count)],
-        "factor2": "",
-        "level2": float("nan"),
-        "metric": [metric for metric, *_ in values for _ in range(count)],
-        "value": table.ravel(),
-    }
-    return pd.DataFrame(columns)[MEASURED]

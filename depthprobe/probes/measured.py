@@ -26,8 +26,8 @@ class Measured(NamedTuple):
 def frame(sample: Sequence[str], measured: Sequence[Measured]) -> pd.DataFrame:
     """The rows of what was measured, for `sample` (B), quantity by quantity."""
     count = len(sample)
-    values = torch.stack([one.value.double().cpu() for one in measured]).numpy()
+    values = torch.cat([torch.zeros(0, dtype=torch.float64), *(one.value.double().cpu() for one in measured)]).numpy()
     places = [name for name in Measured._fields if name != "value"]
     named: dict[str, Any] = {name: [x for one in measured for x in [getattr(one, name)] * count] for name in places}
-    named |= {"sample": list(sample) * len(measured), "value": values.ravel()}
+    named |= {"sample": list(sample) * len(measured), "value": values}
     return pd.DataFrame(named).assign(level=lambda t: t["level"].astype(float), level2=NAN)[MEASURED]
