@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from depthprobe.data import Batch, Dataset, load_dataset
 from depthprobe.data.scenes.generate import GENERATORS
 from depthprobe.functional.protocol import Protocol, evaluate, get_protocol
 from depthprobe.models import DepthModel, load_model
-from depthprobe.models.compact import compact, expand
+from depthprobe.models.compact import compact, read_weights
 from depthprobe.models.zoo import WEIGHTS
 from depthprobe.train import Recipe, read_recipe
 from depthprobe.train.checkpoint import write_weights
@@ -55,11 +54,11 @@ def publish(
         )
     recipe = read_recipe(folder)
     model = load_model(recipe.model)
-    model.net.load_state_dict(load_file(folder / "final.safetensors"))
+    model.net.load_state_dict(read_weights(folder / "final.safetensors"))
     weights.mkdir(parents=True, exist_ok=True)
     path = weights / f"{name}.safetensors"
     write_weights(compact(model.net.state_dict()), path)
-    model.net.load_state_dict(expand(load_file(path)))
+    model.net.load_state_dict(read_weights(path))
     tests = {kind: load_dataset(recipe.dataset, **options) for kind, options in _tests(recipe, n).items()}
     version = next(iter(tests.values())).facts.get("version", 1)
     place = f" --root {FOLDER}" if "root" in recipe.train else ""

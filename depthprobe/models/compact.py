@@ -6,8 +6,11 @@ norms, running statistics) and whole numbers are kept as they are.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 _STEP = ".step"
@@ -39,6 +42,20 @@ def expand(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
         else:
             out[name] = x.float() if x.is_floating_point() else x
     return out
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The float32 state dict of a safetensors file, compact or not.
+
+    Raises:
+        ValueError: if the file is not whole.
+    """
+    try:
+        return expand(load_file(path))
+    except SafetensorError as error:
+        raise ValueError(
+            f"Expected {path} to be a whole safetensors file, but: {error}. Write or copy it again."
+        ) from error
 
 
 def _wide(step: Tensor, like: Tensor) -> Tensor:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from depthprobe.models.adapter import IMAGENET_MEAN, IMAGENET_STD, DepthModel, ModelCard
+from depthprobe.models.compact import read_weights
 from depthprobe.models.options import parse_size
 from depthprobe.models.registry import SCHEMES, load_model
 from depthprobe.models.timm_depth import family_of
@@ -61,15 +61,14 @@ def _architecture(file: Path) -> str:
 def _weights(file: Path) -> dict[str, Tensor]:
     state: Any
     if file.suffix == ".safetensors":
-        state = load_file(file)
-    else:
-        try:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise ValueError(f"Expected {file} to hold tensors only, but: {error}. Save it as safetensors.") from error
-        for key in ("state_dict", "model"):
-            state = state[key] if isinstance(state, dict) and isinstance(state.get(key), dict) else state
-        state = {k.removeprefix("module.").removeprefix("net."): v for k, v in state.items()}
+        return read_weights(file)
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"Expected {file} to hold tensors only, but: {error}. Save it as safetensors.") from error
+    for key in ("state_dict", "model"):
+        state = state[key] if isinstance(state, dict) and isinstance(state.get(key), dict) else state
+    state = {k.removeprefix("module.").removeprefix("net."): v for k, v in state.items()}
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
 
 

@@ -11,10 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
 from depthprobe.models.adapter import DepthModel
-from depthprobe.models.compact import expand
+from depthprobe.models.compact import read_weights
 from depthprobe.models.registry import MODELS, load_model
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -38,7 +36,7 @@ def load(name: str) -> DepthModel:
     """The network that the card's recipe names, refinements included, with the shipped weights."""
     facts, path = read_card(name), WEIGHTS / f"{name}.safetensors"
     model = load_model(str(facts["recipe"]["model"]))
-    model.net.load_state_dict(expand(load_file(path)))
+    model.net.load_state_dict(read_weights(path))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     model.card = dataclasses.replace(
         model.card, name=f"zoo:{name}", tag=str(facts["tag"]), digest=digest, facts=model.card.facts | facts

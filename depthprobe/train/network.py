@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from depthprobe.models import MODELS, SCHEMES, DepthModel, load_model
+from depthprobe.models.compact import read_weights
 from depthprobe.train.recipe import Recipe
 
 ENCODERS = ("encoder.", "backbone.", "pretrained.")
@@ -42,10 +42,11 @@ def starting_weights(init: str) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: if `init` looks like a path and there is nothing.
+        ValueError: if the file is not whole.
     """
     path = Path(init) / "final.safetensors" if Path(init).is_dir() else Path(init)
     if path.is_file():
-        return {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+        return read_weights(path)
     if init.partition(":")[0] in {name.partition(":")[0] for name in (*MODELS, *SCHEMES)}:
         return dict(load_model(init).net.state_dict())
     raise FileNotFoundError(

@@ -1,11 +1,14 @@
 """Weights in 8 bits: the error is bounded by half a step, and what is not a matrix is untouched."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from depthprobe.models import load_model
-from depthprobe.models.compact import compact, expand
+from depthprobe.models.compact import compact, expand, read_weights
+from depthprobe.train.network import starting_weights
 
 
 def test_a_channel_is_rounded_to_its_own_step():
@@ -55,3 +58,15 @@ def test_a_network_has_a_quarter_of_its_bytes_and_gives_the_same_depth():
         model.net.load_state_dict(expand(stored))
         change = (model(image) / before - 1).abs()
     assert change.mean() < 0.005
+
+
+def test_a_file_that_is_cut_off_is_named(tmp_path):
+    whole, cut = tmp_path / "whole.safetensors", tmp_path / "cut.safetensors"
+    state = {"w": torch.rand(64, 64)}
+    save_file(compact(state), whole)
+    assert torch.equal(read_weights(whole)["w"], expand(compact(state))["w"])
+    cut.write_bytes(whole.read_bytes()[:-100])
+    model = f"ckpt:{cut}?model=timm:test_convnext"
+    for read in (read_weights, lambda path: starting_weights(str(path)), lambda _: load_model(model)):
+        with pytest.raises(ValueError, match=r"cut\.safetensors to be a whole safetensors file"):
+            read(cut)
