@@ -40,17 +40,15 @@ import pandas as pd
 
 from analyses import continuity_figures as figure
 from analyses import continuity_grids as grids
-from analyses.common import NYU, in_per_cent, measure
-from analyses.structure import MATCHED, matched_to, protocol_of
+from analyses.common import MODELS, NYU, change, claimed, crossed, datasets, judged, matched, measure
+from analyses.structure import protocol_of
 from depthprobe import stats
-from depthprobe.data import Dataset, load_dataset
-from depthprobe.models import DepthModel, load_model
+from depthprobe.data import Dataset
+from depthprobe.models import DepthModel
 from depthprobe.plots.theme import display_name
 from depthprobe.probes import PROBES
 from depthprobe.report.source import Source
 
-NETWORKS = ("convnext", "efficientnet", "pvt", "swin")
-MODELS = {"scenes": [f"zoo:{n}.mixed" for n in NETWORKS], "nyu": [f"zoo:{n}.nyu" for n in NETWORKS]}
 ENDPOINTS = {"scenes": ("grad_mae_smooth", "curvature_mae", "break_rate"), "nyu": ("grad_mae_smooth", "break_rate")}
 NYU_METRICS = (
     "grad_mae", "grad_mae_edge", "grad_mae_smooth", "grad_cos", "grad_w1", "break_rate", "bridge_rate", "depthpro_f1",
@@ -122,37 +120,14 @@ def main(
     return {"sources": sources, "found": found, "verdict": sentences, "figures": paths}
 
 
-def matched(names: Sequence[str]) -> list[DepthModel]:
-    """The networks, all of which read one size and belong to one of the two families, both of which are there.
-
-    Raises:
-        ValueError: naming what differs.
-    """
-    models = [load_model(name) for name in names]
-    if missing := {"cnn", "transformer"} - {m.card.family for m in models}:
-        raise ValueError(f"Expected `models` to hold a CNN and a Transformer, but got no {' and no '.join(missing)}.")
-    sizes = {m.card.name: m.canvas_size(96, 128) for m in models}
-    if len(set(sizes.values())) > 1:
-        raise ValueError(f"Expected networks that read one size, but got {sizes}; give ?size=HxW to each.")
-    return models
-
-
-def datasets(root: str | Path | None, n: tuple[int, int | None]) -> dict[str, Dataset]:
-    """The data sets by name; NYU only with its folder."""
-    found = {"scenes": load_dataset("scenes", kind="mixed", n=n[0], batch_size=8)}
-    if root is not None:
-        found["nyu"] = matched_to(load_dataset("nyu", root=root, n=n[1], batch_size=8), MATCHED)
-    return found
-
-
 def plans(name: str) -> dict[str, Any]:
     """The plans of a data set: on photographs only what its truth can carry, and what its rounding does."""
-    judged = protocol_of(name)
+    protocol = protocol_of(name)
     only = {} if name == "scenes" else {"metrics": NYU_METRICS, "depth_bands": (), "edge_bands": (), "dither": True}
     return {
-        "error": judged,
-        "continuity": PROBES.facts("continuity")["plan"](protocol=judged, **only),
-        "spectrum": PROBES.facts("spectrum")["plan"](protocol=judged),
+        "error": protocol,
+        "continuity": PROBES.facts("continuity")["plan"](protocol=protocol, **only),
+        "spectrum": PROBES.facts("spectrum")["plan"](protocol=protocol),
     }
 
 
@@ -171,33 +146,18 @@ def estimate(source: Source, endpoints: Sequence[str], *, n_boot: int) -> Found:
     rope = {metric: ROPE * value for metric, value in by_family.items() if value > 0}  # without: no equivalence
     options: dict[str, Any] = {"n_boot": n_boot}
     sides = source.models.groupby("family")["model"].apply(list)
-    crossed = [(a, b) for a in sides["cnn"] for b in sides["transformer"]]
+    pairs = [(a, b) for a in sides["cnn"] for b in sides["transformer"]]
     radial = spectrum[(spectrum["factor"] == "radial") & (spectrum["metric"] == "log_power@residual")]
     floor = rows[rows["metric"].str.endswith("@dither") & (rows["model"] == sides["cnn"][0])]
     return Found(
-        family=_judged(stats.family_contrast(whole, ["metric"], a="cnn", b="transformer", rope=rope), endpoints),
-        pairs=_judged(_crossed(whole, crossed, ["metric"], {**options, "rope": rope}), endpoints),
-        bands=_crossed(banded, crossed, ["metric", "factor", "level"], options) if len(banded) else banded,
-        accuracy=_crossed(source.probe("error"), crossed, ["metric"], options),
-        spectra=_crossed(radial, crossed, ["metric", "level"], options),
+        family=judged(stats.family_contrast(whole, ["metric"], a="cnn", b="transformer", rope=rope), endpoints),
+        pairs=judged(crossed(whole, pairs, ["metric"], {**options, "rope": rope}), endpoints),
+        bands=crossed(banded, pairs, ["metric", "factor", "level"], options) if len(banded) else banded,
+        accuracy=crossed(source.probe("error"), pairs, ["metric"], options),
+        spectra=crossed(radial, pairs, ["metric", "level"], options),
         grids=grids.estimate(spectrum, n_boot=n_boot),
         floor=stats.summarise(floor, ["metric"], **options) if len(floor) else floor,
     )
-
-
-def _crossed(
-    table: pd.DataFrame, pairs: Sequence[tuple[str, str]], by: list[str], options: dict[str, Any]
-) -> pd.DataFrame:
-    """Every CNN against every Transformer, in per cent of the CNN as well; Holm over pairs and bands of a metric."""
-    found = [stats.compare(table, by, a=a, b=b, **options) for a, b in pairs]
-    family = [c for c in by if c in ("metric", "factor")]
-    return in_per_cent(stats.adjust(pd.concat(found, ignore_index=True), family))
-
-
-def _judged(frame: pd.DataFrame, endpoints: Sequence[str]) -> pd.DataFrame:
-    """Verdicts anew: the endpoints are one family of Holm's, every other metric (a description) one of its own."""
-    role = frame["metric"].where(~frame["metric"].isin(endpoints), "endpoint")
-    return in_per_cent(stats.adjust(frame.assign(role=role), ["role"]))
 
 
 def verdict(found: dict[str, Found]) -> list[str]:
@@ -219,16 +179,8 @@ def verdict(found: dict[str, Found]) -> list[str]:
 
 def _claim(name: str, ends: pd.DataFrame) -> str:
     """All endpoints together: the claim holds if every one of them says so."""
-    count = {word: int((ends["verdict"] == word).sum()) for word in ("worse", "better", "equivalent", "undecided")}
-    every, k = len(ends), int(ends[["units_a", "units_b"]].min(axis=None))
-    if count["worse"] == every:
-        word = "supported"
-    elif count["worse"] and not count["better"]:
-        word = f"supported by {count['worse']} of {every} endpoints only"
-    elif count["worse"]:
-        word = "contradictory"
-    else:
-        word = "undecided" if count["undecided"] else "refuted"
+    k = int(ends[["units_a", "units_b"]].min(axis=None))
+    word = claimed(ends["verdict"].tolist(), sure="worse")
     each = ", ".join(f"{metric} {row['verdict']}" for metric, row in ends.iterrows())
     alone = "; a family of one network decides nothing" if k < 2 else ""
     return f"C3, {name} | {word}: of the Transformers, {each}{alone}."
@@ -237,12 +189,10 @@ def _claim(name: str, ends: pd.DataFrame) -> str:
 def _endpoint(name: str, row: pd.Series) -> str:
     a, b = int(row["units_a"]), int(row["units_b"])
     if min(a, b) < 2 or pd.isna(row["low"]):
-        return (
-            f"C3, {name}, {row['metric']} | undecided: {figure.change(row)} from CNN to Transformer, without interval."
-        )
+        return f"C3, {name}, {row['metric']} | undecided: {change(row)} from CNN to Transformer, without interval."
     seen = f"{row['relative_detectable']:.0f} %" if row["mean_a"] else f"{row['detectable']:.2g} {row['unit']}"
     return (
-        f"C3, {name}, {row['metric']} | {WORDS[row['verdict']]}: {figure.change(row)} from {a} CNNs to {b} "
+        f"C3, {name}, {row['metric']} | {WORDS[row['verdict']]}: {change(row)} from {a} CNNs to {b} "
         f"Transformers; {seen} would have been found (n = {row['n']} images)."
     )
 
@@ -250,8 +200,7 @@ def _endpoint(name: str, row: pd.Series) -> str:
 def _counted(name: str, pairs: pd.DataFrame, metric: str) -> str:
     part = pairs[pairs["metric"] == metric]
     each = "; ".join(
-        f"{display_name(r['b'])} against {display_name(r['a'])} {figure.change(r)}, {r['verdict']}"
-        for _, r in part.iterrows()
+        f"{display_name(r['b'])} against {display_name(r['a'])} {change(r)}, {r['verdict']}" for _, r in part.iterrows()
     )
     worse, better = (int((part["verdict"] == word).sum()) for word in ("worse", "better"))
     return f"{name}, {metric} | the Transformer is worse in {worse} of {len(part)} pairs, better in {better}: {each}."
@@ -259,7 +208,7 @@ def _counted(name: str, pairs: pd.DataFrame, metric: str) -> str:
 
 def _accuracy(name: str, row: pd.Series) -> str:
     a, b = display_name(row["a"]), display_name(row["b"])
-    return f"{name}, accuracy | abs_rel {figure.change(row)} from {a} to {b} ({row['verdict']})."
+    return f"{name}, accuracy | abs_rel {change(row)} from {a} to {b} ({row['verdict']})."
 
 
 if __name__ == "__main__":

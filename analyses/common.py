@@ -1,4 +1,4 @@
-"""What studies share: measuring a folder, and checking a probe on an oracle before it is believed."""
+"""What studies share: networks and data, measuring a folder, oracles, and the verdict on a claim about families."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -8,15 +8,42 @@ from typing import Any
 import pandas as pd
 import torch
 
+from analyses.structure import MATCHED, matched_to
 from depthprobe import stats
 from depthprobe.data import Dataset, load_dataset, stack
 from depthprobe.models import DepthModel, load_model
+from depthprobe.plots.words import with_interval
 from depthprobe.probes import PROBES
 from depthprobe.report import write_report
 from depthprobe.report.source import Source, read_source
 from depthprobe.run import run
 
 NYU = os.environ.get("DEPTHPROBE_NYU")  # folder of NYU Depth v2, or None
+NETWORKS = ("convnext", "efficientnet", "pvt", "swin")
+MODELS = {"scenes": [f"zoo:{n}.mixed" for n in NETWORKS], "nyu": [f"zoo:{n}.nyu" for n in NETWORKS]}
+
+
+def matched(names: Sequence[str]) -> list[DepthModel]:
+    """The networks, all of which read one size and belong to one of the two families, both of which are there.
+
+    Raises:
+        ValueError: naming what differs.
+    """
+    models = [load_model(name) for name in names]
+    if missing := {"cnn", "transformer"} - {m.card.family for m in models}:
+        raise ValueError(f"Expected `models` to hold a CNN and a Transformer, but got no {' and no '.join(missing)}.")
+    sizes = {m.card.name: m.canvas_size(96, 128) for m in models}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"Expected networks that read one size, but got {sizes}; give ?size=HxW to each.")
+    return models
+
+
+def datasets(root: str | Path | None, n: tuple[int, int | None]) -> dict[str, Dataset]:
+    """Scenes of all kinds and, with its folder, NYU at the size that the networks read; n: samples of each."""
+    found = {"scenes": load_dataset("scenes", kind="mixed", n=n[0], batch_size=8)}
+    if root is not None:
+        found["nyu"] = matched_to(load_dataset("nyu", root=root, n=n[1], batch_size=8), MATCHED)
+    return found
 
 
 def measure(
@@ -85,3 +112,45 @@ def in_per_cent(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame of a comparison with `relative_estimate`, `_low`, `_high`, `_detectable`: in % of the mean of a."""
     scale = frame["mean_a"].abs() / 100
     return frame.assign(**{f"relative_{c}": frame[c] / scale for c in ("estimate", "low", "high", "detectable")})
+
+
+def crossed(
+    table: pd.DataFrame, pairs: Sequence[tuple[str, str]], by: list[str], options: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Every CNN against every Transformer, in per cent of the CNN as well; Holm over pairs and bands of a metric."""
+    found = [stats.compare(table, by, a=a, b=b, **options) for a, b in pairs]
+    family = [c for c in by if c in ("metric", "factor")]
+    return in_per_cent(stats.adjust(pd.concat(found, ignore_index=True), family))
+
+
+def judged(frame: pd.DataFrame, endpoints: Sequence[str]) -> pd.DataFrame:
+    """Verdicts anew: the endpoints are one family of Holm's, every other metric (a description) one of its own."""
+    role = frame["metric"].where(~frame["metric"].isin(endpoints), "endpoint")
+    return in_per_cent(stats.adjust(frame.assign(role=role), ["role"]))
+
+
+def claimed(verdicts: Sequence[str], *, sure: str) -> str:
+    """What several verdicts say together on a claim that each of them be `sure` ("worse" or "better")."""
+    count = {word: list(verdicts).count(word) for word in ("worse", "better", "equivalent", "undecided")}
+    other = "better" if sure == "worse" else "worse"
+    if count[sure] == len(verdicts):
+        return "supported"
+    if count[sure] and not count[other]:
+        return f"supported by {count[sure]} of {len(verdicts)} endpoints only"
+    if count[sure]:
+        return "contradictory"
+    return "undecided" if count["undecided"] else "refuted"
+
+
+def change(row: pd.Series) -> str:
+    """`+3.1 % [+1.2, +5.0]` of a comparison in per cent, or in its unit where side a is 0."""
+    if not row["mean_a"]:
+        unit = "" if row["unit"] == "1" else f" {row['unit']}"
+        return f"{with_interval(row, sign=True)}{unit} (from 0)"
+    e, low, high = (row[f"relative_{c}"] for c in ("estimate", "low", "high"))
+    return f"{signed(e)} %" if pd.isna(low) else f"{signed(e)} % [{signed(low)}, {signed(high)}]"
+
+
+def signed(value: float) -> str:
+    """`+3.1` or `−3.1`."""
+    return f"{value:+.1f}".replace("-", "−")

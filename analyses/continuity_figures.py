@@ -15,7 +15,6 @@ from depthprobe import plots
 from depthprobe.data import Dataset
 from depthprobe.models import DepthModel
 from depthprobe.plots.theme import WIDTH, display_name
-from depthprobe.plots.words import with_interval
 from depthprobe.report.source import Source
 
 if TYPE_CHECKING:
@@ -54,20 +53,6 @@ def draw(
             place = folder if name == "scenes" else source.out
             made[place / f"a03_gallery_{why}_{name}"] = gallery(data[name], index, why, models[name], name)
     return [path for stem, (figure, frame) in made.items() for path in plots.save_figure(figure, stem, frame)]
-
-
-def change(row: pd.Series) -> str:
-    """`+3.1 % [+1.2, +5.0]` of a comparison in per cent, or in its unit where side a is 0."""
-    if not row["mean_a"]:
-        unit = "" if row["unit"] == "1" else f" {row['unit']}"
-        return f"{with_interval(row, sign=True)}{unit} (from 0)"
-    e, low, high = (row[f"relative_{c}"] for c in ("estimate", "low", "high"))
-    return f"{signed(e)} %" if pd.isna(low) else f"{signed(e)} % [{signed(low)}, {signed(high)}]"
-
-
-def signed(value: float) -> str:
-    """`+3.1` or `−3.1`."""
-    return f"{value:+.1f}".replace("-", "−")
 
 
 def _in_per_cent(frame: pd.DataFrame) -> pd.DataFrame:

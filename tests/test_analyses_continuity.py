@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # studies are not part of th
 
 from analyses import a03_continuity as a03
 from analyses import continuity_figures, continuity_grids
-from analyses.common import planted_grid
+from analyses.common import judged, matched, planted_grid
 from analyses.structure import MATCHED, ZOOM, look, matched_to, protocol_of
 from depthprobe import stats
 from depthprobe.data import load_dataset
@@ -63,9 +63,9 @@ def test_planted_grids_are_named_and_none_is_found_where_none_is():
 
 def test_families_and_sizes_are_checked():
     with pytest.raises(ValueError, match="no transformer"):
-        a03.matched([TINY[0], "oracle:row"])
+        matched([TINY[0], "oracle:row"])
     with pytest.raises(ValueError, match="read one size"):
-        a03.matched([TINY[0], "timm:test_vit?size=64x96"])
+        matched([TINY[0], "timm:test_vit?size=64x96"])
 
 
 def planted(shift, *, per_family=4, scenes=60):
@@ -87,7 +87,7 @@ def planted(shift, *, per_family=4, scenes=60):
 @pytest.mark.parametrize(("shift", "word"), [(0.03, "worse"), (-0.03, "better")])
 def test_a_planted_difference_of_families_is_told_by_its_direction(shift, word):
     found = stats.family_contrast(planted(shift), ["metric"], a="cnn", b="transformer", rope={"grad_mae_smooth": 0.005})
-    row = a03._judged(found, ["grad_mae_smooth"]).iloc[0]
+    row = judged(found, ["grad_mae_smooth"]).iloc[0]
     sentence = a03._endpoint("planted", row)
     assert f"| the Transformers are {word}: {'+' if shift > 0 else '−'}" in sentence
     assert row["relative_low"] < 100 * shift / 0.1 < row["relative_high"]
@@ -96,14 +96,14 @@ def test_a_planted_difference_of_families_is_told_by_its_direction(shift, word):
 
 def test_no_planted_difference_supports_nothing():
     found = stats.family_contrast(planted(0.0), ["metric"], a="cnn", b="transformer", rope={"grad_mae_smooth": 0.005})
-    assert a03._judged(found, ["grad_mae_smooth"])["verdict"].iloc[0] in ("undecided", "equivalent")
+    assert judged(found, ["grad_mae_smooth"])["verdict"].iloc[0] in ("undecided", "equivalent")
 
 
 def test_a_tear_that_no_cnn_shows_is_told_in_its_unit():
     table = planted(0.03)
     table["value"] = table["value"].where(table["family"] == "transformer", 0.0)
     found = stats.family_contrast(table, ["metric"], a="cnn", b="transformer")
-    sentence = a03._endpoint("planted", a03._judged(found, ["grad_mae_smooth"]).iloc[0])
+    sentence = a03._endpoint("planted", judged(found, ["grad_mae_smooth"]).iloc[0])
     assert "the Transformers are worse: +0.1" in sentence
     assert "ln/px (from 0)" in sentence
     assert "inf" not in sentence
