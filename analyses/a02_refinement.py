@@ -17,7 +17,8 @@ from the parameters; `detached`, the OT term without its gradient (what the rele
 the weights of the plain training, bit by bit.
 
 Command: python -m analyses.a02_refinement --train   (without --train: from the measured trainings in analyses/results)
-Cost: 32 trainings of about 4 minutes each on two cores, one after the other; stopped, it goes on where it was. Costs
+Cost: 32 trainings of about 5 minutes each on one core (two processes may share the work); stopped, it goes on where it
+was. Costs
 (C6) are timed when nothing else runs: --cost.
 Expected result: none is promised. At this size (64x80, minutes) only large effects can be seen.
 
@@ -58,7 +59,7 @@ SEEDS, CONTROL_SEEDS = (0, 1, 2), {"plain": (0, 1, 2), "detached": (0,)}
 SCENES = {"kind": "mixed", "size": [64, 80]}
 RECIPE = Recipe(
     dataset="scenes", train={"split": "train", "n": 16_000, "cue_dropout": 0.3, **SCENES},
-    val={"split": "val", "n": 64, **SCENES}, steps=4000, batch_size=16, lr=1e-3, val_every=1000, precision="bf16-mixed",
+    val={"split": "val", "n": 64, **SCENES}, steps=3000, batch_size=16, lr=1e-3, val_every=1000, precision="bf16-mixed",
 )  # fmt: skip
 ACCURACY, CONTINUITY = "abs_rel", "grad_mae_smooth"
 CONTRASTS = (

@@ -46,6 +46,10 @@ class DepthDecoder(nn.Module):
 
     def forward(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """Decode feature maps to depth."""
+        return self.scores(features, size).clamp(-LOG_RANGE, LOG_RANGE).exp()
+
+    def scores(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """What the head says (B,1,h/2,w/2): ln(depth), any real number."""
         fused: Tensor | None = None
         for i in reversed(range(len(features))):
             stride = 4 * 2**i
@@ -55,7 +59,8 @@ class DepthDecoder(nn.Module):
             fused = self.refine[i](x if fused is None else x + _resize(fused, target))
         assert fused is not None
         upper = self.upper(_resize(fused, (-(-size[0] // 2), -(-size[1] // 2))))
-        return self.head(upper).clamp(-LOG_RANGE, LOG_RANGE).exp()
+        scores: Tensor = self.head(upper)
+        return scores
 
 
 def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -21,6 +21,19 @@ JITTER = 1e-3
 """Deviation of the first logits, which breaks ties between pixels."""
 
 
+def open_mask(logits: Tensor, budget: float | None, seeds: Sequence[int] | None = None) -> Tensor:
+    """The mask (B,1,h,w) that logits stand for: σ(logits), or with a budget exactly the highest of them, 0 or 1.
+
+    Convention: a hard mask has the soft one's gradient; `seeds`, one per image, break ties (None: the place does).
+    """
+    soft = logits.sigmoid()
+    if budget is None:
+        return soft
+    order = logits.detach() if seeds is None else strict_rank(logits.detach(), seeds)
+    hard = keep_top(order, budget).to(soft)
+    return hard + (soft - soft.detach())  # in this order exactly 0 or 1
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class FoundMask:
     """What an optimisation found.
@@ -93,12 +106,8 @@ class _Search:
         self.logits = (JITTER * torch.stack(drawn)).to(image).requires_grad_()
 
     def mask(self) -> Tensor:
-        """The mask (B,1,h,w) of the logits; a hard one has the soft one's gradient."""
-        soft = self.logits.sigmoid()
-        if self.budget is None:
-            return soft
-        hard = keep_top(strict_rank(self.logits.detach(), self.seeds), self.budget).to(soft)
-        return hard + (soft - soft.detach())  # in this order exactly 0 or 1
+        """The mask (B,1,h,w) of the logits."""
+        return open_mask(self.logits, self.budget, self.seeds)
 
     def loss(self, mask: Tensor) -> Tensor:
         """The objective (B,) of masks."""

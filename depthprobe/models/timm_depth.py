@@ -42,6 +42,10 @@ class TimmDepth(nn.Module):
         """Metric depth of a normalised image."""
         return self.decoder(self._features(image), (int(image.shape[-2]), int(image.shape[-1])))
 
+    def scores(self, image: Tensor) -> Tensor:
+        """What the decoder's head says of a normalised image, before it is made depth."""
+        return self.decoder.scores(self._features(image), (int(image.shape[-2]), int(image.shape[-1])))
+
 
 def _encoder(backbone: str, size: tuple[int, int], **options: Any) -> nn.Module:
     options |= {"features_only": True}

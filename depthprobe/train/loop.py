@@ -24,7 +24,7 @@ from depthprobe.train.history import History, check_board
 from depthprobe.train.meter import Meter
 from depthprobe.train.network import build, optimiser
 from depthprobe.train.order import key_of
-from depthprobe.train.recipe import BEST, FINAL, LAST, RESULTS, STATE, Recipe, claim_folder
+from depthprobe.train.recipe import BEST, FINAL, LAST, OWN, RESULTS, STATE, Recipe, claim_folder
 from depthprobe.train.schedule import share_of_peak
 from depthprobe.train.validation import Validation, held_out, improves, judge, means
 
@@ -110,7 +110,7 @@ class Training:
         scaled = getattr(fabric.strategy.precision, "scaler", None) is not None
         self.optimizer: Any = fabric.setup_optimizers(optimiser(self.model, recipe, fused=not scaled))
         self.average = Average(self.model.net, recipe.ema)
-        self.loss = loss_of(recipe)
+        self.loss = loss_of(recipe, self.model)
         self.feed = Feed(recipe, self.cache, numbers, fabric, self.model.card.fill)
         self.guard = Guard(out / STATE, scaled=scaled)
         self.meter, self.history = Meter(fabric.device), History(recipe, self.model.card, out)
@@ -246,8 +246,20 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def loss_of(recipe: Recipe) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-    """The recipe's loss with its options, as a function of (pred, depth, valid, image)."""
+def loss_of(recipe: Recipe, model: DepthModel) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """The recipe's loss with its options, as a function of (pred, depth, valid, image).
+
+    Raises:
+        ValueError: if it is the network's own objective and the network states none.
+    """
+    if recipe.loss == OWN:
+        net: Any = model.net
+        if not hasattr(net, "objective"):
+            raise ValueError(
+                f"Expected a network that states its own objective for loss={OWN!r}, such as mask:, but got "
+                f"{model.card.name}; choose another loss."
+            )
+        return lambda pred, depth, valid, image: net.objective
     function, options = LOSSES[recipe.loss], recipe.loss_options
     if "image" in LOSSES.facts(recipe.loss).get("inputs", ""):
         return lambda pred, depth, valid, image: function(pred, depth, valid, image=image, **options)

@@ -11,11 +11,12 @@ from depthprobe.models.compact import read_weights
 from depthprobe.train.recipe import Recipe
 
 ENCODERS = ("encoder.", "backbone.", "pretrained.")
+SEEDED = ("timm:", "mask:")  # schemes that draw the weights of a network from an option `seed`
 
 
 def initial(recipe: Recipe) -> str:
     """The model's name with the recipe's seed, so that trainings of different seeds start from different weights."""
-    if recipe.seed == 0 or not recipe.model.startswith("timm:"):
+    if recipe.seed == 0 or not recipe.model.startswith(SEEDED):
         return recipe.model
     return f"{recipe.model}{'&' if '?' in recipe.model else '?'}seed={recipe.seed}"
 

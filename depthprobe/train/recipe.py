@@ -16,6 +16,7 @@ from depthprobe.train.schedule import SCHEDULES
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 STRATEGIES = ("auto", "ddp", "fsdp")
+OWN = "own"  # the loss is the network's own objective
 DEVICES = ("auto", "cpu", "cuda", "mps")
 STATE, BEST, LAST, FINAL = RESULTS = ("last.pt", "best.safetensors", "last.safetensors", "final.safetensors")
 
@@ -44,7 +45,7 @@ class Recipe:
     steps), `lr_end` (share of the peak) and `power` (of `polynomial`); gradients clipped to a norm of `clip` (0: not);
     `ema` is the decay of the averaged weights, which are the ones validated and saved (0: none).
 
-    Loss: `loss` with `loss_options`.
+    Loss: `loss` with `loss_options`; "own" is the objective that the network states itself, as `mask:` does.
 
     Augmentation (see `functional.augment`): `flip`, `cut_depth`, `drop_pixels` are probabilities, `colour` a strength,
     `rotation` degrees, `crop` the (h, w) of a random window, at the centre in validation.
@@ -112,7 +113,7 @@ class Recipe:
         for name in ("resize", "crop"):
             if len(size := getattr(self, name)) not in (0, 2) or not all(isinstance(x, int) and x > 0 for x in size):
                 raise ValueError(f"Expected `{name}` to be [height, width] in pixels, but got {list(size)!r}.")
-        options = list(inspect.signature(LOSSES[self.loss]).parameters)[3:]
+        options = [] if self.loss == OWN else list(inspect.signature(LOSSES[self.loss]).parameters)[3:]
         check_keys(f"loss_options of `{self.loss}`", self.loss_options, [p for p in options if p != "image"])
 
     @property
@@ -124,7 +125,7 @@ class Recipe:
 
 _CHOICES: dict[str, Any] = {
     "schedule": SCHEDULES.names(),
-    "loss": LOSSES,
+    "loss": [*LOSSES, OWN],
     "protocol": PROTOCOLS,
     "precision": PRECISIONS,
     "device": DEVICES,
