@@ -108,6 +108,27 @@ def planted_grid(planted: Sequence[tuple[int, float]], *, n: int = 4) -> pd.Data
     return pd.DataFrame(found)
 
 
+def planted_window(planted: Sequence[int], radii: Sequence[int] = (1, 2, 4, 8, 16, 32), *, n: int = 4) -> pd.DataFrame:
+    """What the probes of context find where depth is the mean brightness of a window of known radius around each pixel.
+
+    Returns:
+        One row per planted radius of `oracle:window`: the radius of its receptive field, and by how much its answer
+        changes (mean ln) where only a window of each of `radii` is visible: not at all from the planted radius on.
+    """
+    batch = stack(list(load_dataset("scenes", n=n, batch_size=n)))
+    context = PROBES.facts("context")["plan"](queries=3, radii=tuple(radii), views=("visible",))
+    field = PROBES.facts("receptive_field")["plan"](queries=3, shares=(1.0,))
+    found = {}
+    for radius in planted:
+        model = load_model(f"oracle:window?r={radius}")
+        rows = PROBES["receptive_field"](model, batch, field)
+        seen = {"receptive radius": rows.loc[rows["metric"] == "erf_radius", "value"].mean()}
+        rows = PROBES["context"](model, batch, context)
+        change = rows[rows["metric"] == "rmse_log@self"].groupby("level")["value"].mean()
+        found[f"window of radius {radius}"] = seen | {f"change at r = {r:g}": v for r, v in change.items()}
+    return pd.DataFrame(found).T
+
+
 def in_per_cent(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame of a comparison with `relative_estimate`, `_low`, `_high`, `_detectable`: in % of the mean of a."""
     scale = frame["mean_a"].abs() / 100
