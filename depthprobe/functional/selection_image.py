@@ -47,19 +47,27 @@ def canny(view: SelectorInput, *, sigma: float = 1.0) -> Tensor:
     return edges_then_distance(edge, edge_strength(view.image))
 
 
+def image_contours(image: Tensor, *, coarse: float = 2.5) -> Tensor:
+    """Pixels (B,1,H,W), bool, within 3 px of a contour of (B,3,H,W).
+
+    Convention: a contour = a pixel among the 10 % strongest Sobel magnitudes of the image blurred by `coarse` px
+    (texture vanishes in that blur, contours stay), if more than 0.005 per pixel.
+    """
+    strength = edge_strength(gaussian_blur(image, coarse))
+    limit = strength.flatten(1).quantile(0.9, dim=1).view(-1, 1, 1, 1)
+    return dilate((strength >= limit) & (strength > 0.005), 3)
+
+
 def texture_energy(image: Tensor, *, fine: float = 1.0, coarse: float = 2.5, width: int = 9) -> Tensor:
     """Local variance of fine detail, contours removed: (B,1,H,W) from (B,3,H,W), in squared intensity.
 
-    Convention: detail = luminance minus its Gaussian blur (`fine` px). A contour = a pixel among the 10 % strongest
-    Sobel magnitudes of the image blurred by `coarse` px (texture vanishes in that blur, contours stay), grown by 3 px.
-    The energy is the mean squared detail over the pixels of a width x width window that lie on no contour; contour
-    pixels get the median energy of the others, being neither texture nor smooth (METHODS leaves all this open).
+    Convention: detail = luminance minus its Gaussian blur (`fine` px). The energy is the mean squared detail over the
+    pixels of a width x width window that lie on no contour (`image_contours`); contour pixels get the median energy of
+    the others, being neither texture nor smooth (METHODS leaves all this open).
     """
     gray = luminance(image)
     detail = gray - gaussian_blur(gray, fine)
-    contour = edge_strength(gaussian_blur(image, coarse))
-    limit = contour.flatten(1).quantile(0.9, dim=1).view(-1, 1, 1, 1)
-    edge = dilate((contour >= limit) & (contour > 0.005), 3)
+    edge = image_contours(image, coarse=coarse)
     energy = box_mean(detail.square() * ~edge, width) / box_mean((~edge).to(gray), width).clamp_min(1e-6)
     middle = energy.masked_fill(edge, float("nan")).flatten(1).nanmedian(dim=1).values.nan_to_num()
     return torch.where(edge, middle.view(-1, 1, 1, 1), energy)

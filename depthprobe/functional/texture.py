@@ -3,6 +3,10 @@
 Quality in texture and reliance on texture are different quantities: a network may be right where a surface is textured
 and yet not care what the texture is, or the reverse. The first is a slope within an image; the second is a reaction to
 a change, and means something only beside the reaction to another change of the same size in pixels (CONTROLS).
+
+The error whose slope is taken is what is left of d = ln z - ln g when the image's own offset is taken out (and what the
+maps held fixed explain). With the offset, |d| is d up to a sign wherever the whole image is judged too far or too near,
+and its slope says which of the two it is, not where the errors are large.
 """
 
 from collections.abc import Sequence
@@ -12,7 +16,7 @@ from torch import Tensor
 
 from depthprobe.checks import check_shapes
 from depthprobe.functional.selection_core import generator
-from depthprobe.functional.selection_image import texture_energy
+from depthprobe.functional.selection_image import image_contours, texture_energy
 from depthprobe.functional.terms import METRICS
 from depthprobe.registry import Registry
 
@@ -34,13 +38,12 @@ def texture_decades(image: Tensor) -> Tensor:
     return (texture_energy(image) + ROUNDING).log10()
 
 
-def partial_slope(y: Tensor, x: Tensor, mask: Tensor, given: Sequence[Tensor] = ()) -> Tensor:
-    """Least-squares slope of y on x within each image, with other maps held fixed: (B,), float64.
+def residual(y: Tensor, mask: Tensor, given: Sequence[Tensor] = ()) -> Tensor:
+    """What is left of y after its least-squares fit by a constant and the maps of `given`, within each image: float64.
 
-    Convention: all (B,1,H,W), mask bool; the regression has a constant, x and every map of `given`, on the pixels of
-    the mask alone. NaN where x does not vary there, or varies only as `given` does. What y holds elsewhere is ignored.
+    Convention: all (B,1,H,W), mask bool; fitted on the pixels of the mask alone; 0 outside (NaN where it is empty).
     """
-    named = {"y": y, "x": x, "mask": mask, **{f"given[{k}]": one for k, one in enumerate(given)}}
+    named = {"y": y, "mask": mask, **{f"given[{k}]": one for k, one in enumerate(given)}}
     check_shapes(**{name: (one, "b 1 h w") for name, one in named.items()})
     weight = mask.flatten(1).double()
     count = weight.sum(1, keepdim=True)
@@ -49,12 +52,22 @@ def partial_slope(y: Tensor, x: Tensor, mask: Tensor, given: Sequence[Tensor] = 
         flat = torch.where(mask, one, 0.0).flatten(1).double()
         return (flat - flat.sum(1, keepdim=True) / count) * weight
 
-    target, own = centred(y), centred(x)
-    total = own.square().sum(1)
+    left = centred(y)
     for axis in _orthogonal([centred(m) for m in given]):
-        own = own - (own * axis).sum(1, keepdim=True) * axis
+        left = left - (left * axis).sum(1, keepdim=True) * axis
+    return left.view(y.shape)
+
+
+def partial_slope(y: Tensor, x: Tensor, mask: Tensor, given: Sequence[Tensor] = ()) -> Tensor:
+    """Least-squares slope of y on x within each image, with other maps held fixed: (B,), float64.
+
+    Convention: all (B,1,H,W), mask bool; the regression has a constant, x and every map of `given`, on the pixels of
+    the mask alone. NaN where x does not vary there, or varies only as `given` does. What y holds elsewhere is ignored.
+    """
+    target, total = (residual(one, mask).flatten(1) for one in (y, x))
+    own = residual(x, mask, given).flatten(1)
     left = own.square().sum(1)
-    return ((target * own).sum(1) / left).where(left > 1e-9 * total, torch.nan)
+    return ((target * own).sum(1) / left).where(left > 1e-9 * total.square().sum(1), torch.nan)
 
 
 def _orthogonal(columns: Sequence[Tensor]) -> list[Tensor]:
@@ -69,20 +82,65 @@ def _orthogonal(columns: Sequence[Tensor]) -> list[Tensor]:
     return found
 
 
+def texture_zone(smooth: Tensor, image: Tensor) -> Tensor:
+    """The pixels (B,1,H,W) of `smooth` that have a texture: those near a contour of the image have none of their own.
+
+    Networks err on contours whatever the texture; the energy there is only filled in.
+    """
+    return smooth & ~image_contours(image)
+
+
 @METRICS.register(
     "texture_slope", unit="ln/decade", better="lower", source="METHODS 4", inputs="aligned depth smooth image"
 )
 def texture_slope(
     pred: Tensor, depth: Tensor, smooth: Tensor, image: Tensor, *, given: Sequence[Tensor] = ()
 ) -> Tensor:
-    """Slope of |ln z - ln g| on the local texture (decades of energy) where the truth is smooth, within images: (B,).
+    """Slope of the error of ln depth on the local texture (decades of energy) where the truth is smooth: (B,).
 
-    Convention: pred aligned, > 0, and depth in metres, (B,1,H,W); smooth (B,1,H,W) bool, the pixels that count; image
-    (B,3,H,W). 0: texture makes no difference; negative: it helps. `given`: maps held fixed (see `partial_slope`), for
-    texture is finer where things are far, and far things are judged worse without any texture.
+    Convention: pred aligned, > 0, and depth in metres, (B,1,H,W); smooth (B,1,H,W) bool, the pixels that count, less
+    those near contours of the image (B,3,H,W). Error: |d - what a constant and `given` explain of d|. 0: texture makes
+    no difference; negative: it helps. `given`: maps held fixed (see `partial_slope`), for texture is finer where things
+    are far, and far things are judged worse without any texture.
     """
-    error = torch.where(smooth, pred / depth, 1.0).log().abs()
-    return partial_slope(error, texture_decades(image), smooth, given)
+    error, zone = _error(pred, depth, smooth, image, given)
+    return partial_slope(error, texture_decades(image), zone, given)
+
+
+@METRICS.register(
+    "texture_growth", unit="1/decade", better="lower", source="METHODS 4", inputs="aligned depth smooth image"
+)
+def texture_growth(
+    pred: Tensor, depth: Tensor, smooth: Tensor, image: Tensor, *, given: Sequence[Tensor] = ()
+) -> Tensor:
+    """`texture_slope` as a share of the image's own mean error: (B,); a network twice as wrong everywhere has the same.
+
+    NaN where the mean error is below 1e-6 (rounding).
+    """
+    error, zone = _error(pred, depth, smooth, image, given)
+    mean = error.flatten(1).sum(1) / zone.flatten(1).sum(1)
+    return (partial_slope(error, texture_decades(image), zone, given) / mean).where(mean > 1e-6, torch.nan)
+
+
+@METRICS.register(
+    "texture_bias", unit="ln/decade", better="none", source="METHODS 4", inputs="aligned depth smooth image"
+)
+def texture_bias(pred: Tensor, depth: Tensor, smooth: Tensor, image: Tensor, *, given: Sequence[Tensor] = ()) -> Tensor:
+    """Slope of d = ln z - ln g itself on the local texture: > 0 where texture is taken for distance: (B,)."""
+    zone = texture_zone(smooth, image)
+    return partial_slope(_log_ratio(pred, depth, smooth), texture_decades(image), zone, given)
+
+
+def _log_ratio(pred: Tensor, depth: Tensor, smooth: Tensor) -> Tensor:
+    return torch.where(smooth, pred / depth, 1.0).log()
+
+
+def _error(
+    pred: Tensor, depth: Tensor, smooth: Tensor, image: Tensor, given: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """What neither the image's own offset nor the maps held fixed explain of d, its size (B,1,H,W), and the zone."""
+    zone = texture_zone(smooth, image)
+    return residual(_log_ratio(pred, depth, smooth), zone, given).abs(), zone
 
 
 @METRICS.register("pixel_change", unit="intensity", better="none", source="root mean square", inputs="image changed")

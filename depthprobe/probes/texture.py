@@ -13,7 +13,15 @@ from depthprobe.functional.metrics import METRICS, Terms, Truth, measure
 from depthprobe.functional.perturb import PERTURBATIONS
 from depthprobe.functional.protocol import Protocol, get_protocol, prepare
 from depthprobe.functional.selection import sample_seeds
-from depthprobe.functional.texture import CONTROLS, equal_change, texture_decades, texture_slope
+from depthprobe.functional.texture import (
+    CONTROLS,
+    equal_change,
+    texture_bias,
+    texture_decades,
+    texture_growth,
+    texture_slope,
+    texture_zone,
+)
 from depthprobe.models.adapter import DepthModel
 from depthprobe.probes.error import predict
 from depthprobe.probes.reading import as_read
@@ -105,9 +113,10 @@ class TexturePlan:
 def texture(model: DepthModel, batch: Batch, plan: TexturePlan) -> pd.DataFrame:
     """Rows of the quality in texture and of the reliance on texture.
 
-    Convention: quality: `texture_slope` (factor ""), the same with ln depth and the image row and column held fixed
-    (`texture_slope@place_held`), and the protocol's metrics of one pixel by band of texture energy (factor "energy",
-    level = where the band begins), all where the truth is smooth and the protocol judges. Reliance: factor = edit,
+    Convention: quality: `texture_slope`, `texture_growth` and `texture_bias` (factor ""), the same with ln depth and
+    the image row and column held fixed (`texture_slope@place_held`), and the protocol's metrics of one pixel by band of
+    texture energy (factor "energy", level = where the band begins), all where the truth is smooth, no contour of the
+    image is near (`texture_zone`) and the protocol judges. Reliance: factor = edit,
     level = its strength; the protocol's metrics against truth and `@self` = against the answer to the unchanged image,
     whose 0 is no reliance; factor2 = the control that changes the pixels as much (`pixel_change`) without touching
     texture as such. A network rests on texture by what it reacts more to the edit than to the control.
@@ -124,15 +133,16 @@ def texture(model: DepthModel, batch: Batch, plan: TexturePlan) -> pd.DataFrame:
 def _quality(model: DepthModel, batch: Batch, protocol: Protocol, plan: TexturePlan) -> Iterator[Values]:
     raw = predict(model, batch.image, flip=protocol.flip)
     pred, mask = prepare(raw, batch.depth, batch.valid, kind=model.card.output, protocol=protocol)
-    smooth = Truth(batch.depth, mask).derive(near.smooth)[:, None]
+    smooth = texture_zone(Truth(batch.depth, mask).derive(near.smooth)[:, None], batch.image)
     height, width = smooth.shape[-2:]
     row = torch.arange(height, device=smooth.device).view(1, 1, -1, 1).expand_as(smooth)
     column = torch.arange(width, device=smooth.device).expand_as(smooth)
     place = [torch.where(smooth, batch.depth, 1.0).log(), row, column]
     nan = float("nan")
-    yield "texture_slope", "", nan, "", texture_slope(pred, batch.depth, smooth, batch.image)
-    held = texture_slope(pred, batch.depth, smooth, batch.image, given=place)
-    yield "texture_slope@place_held", "", nan, "", held
+    for metric in (texture_slope, texture_growth, texture_bias):
+        for at, given in (("", []), ("@place_held", place)):
+            value = metric(pred, batch.depth, smooth, batch.image, given=given)
+            yield f"{metric.__name__}{at}", "", nan, "", value
     names = [name for name in protocol.metrics if METRICS.facts(name).get("scope") == "pixel"]
     decades = texture_decades(batch.image).masked_fill(~smooth, nan)
     cuts = [decades.flatten(1).nanquantile(q, dim=1).view(-1, 1, 1, 1) for q in (*plan.bands, 1.0)]

@@ -8,14 +8,19 @@ import torch
 
 from depthprobe.functional.filters import gaussian_blur
 from depthprobe.functional.perturb import PERTURBATIONS
+from depthprobe.functional.selection_image import image_contours
 from depthprobe.functional.texture import (
     CONTROLS,
     ROUNDING,
     equal_change,
     partial_slope,
     pixel_change,
+    residual,
+    texture_bias,
     texture_decades,
+    texture_growth,
     texture_slope,
+    texture_zone,
 )
 
 H, W = 24, 32
@@ -71,19 +76,95 @@ def test_texture_has_the_rounding_as_its_floor():
     assert decades[..., -8:].mean() - decades[..., :8].mean() > 2
 
 
-def test_the_texture_slope_of_an_error_that_grows_with_texture():
-    image, (draw, *_) = pictures(), maps(1)
-    depth, smooth = torch.exp(0.3 * draw.float() + 1), draw > -0.5
+def spoilt(image, *, slope, offset=0.0, bias=0.0):
+    """Depth, prediction and smooth pixels: |d| grows by `slope` per decade, with signs that even out, on an offset."""
+    draw, signs = (x.float() for x in maps(2, seed=4))
+    depth, smooth = torch.exp(0.3 * draw + 1), draw > -0.5
     decades = texture_decades(image)
-    pred = depth * torch.exp(0.11 * (decades - decades.min()))
-    want = torch.full((3,), 0.11, dtype=torch.float64)
-    assert torch.allclose(texture_slope(pred, depth, smooth, image), want, atol=1e-5)
-    assert torch.allclose(texture_slope(1 / pred, 1 / depth, smooth, image), want, atol=1e-5)
-    assert torch.allclose(texture_slope(depth, depth, smooth, image), torch.zeros_like(want), atol=1e-6)
-    assert torch.equal(
-        texture_slope(pred.where(smooth, math.nan), depth.where(smooth, -1.0), smooth, image),
-        texture_slope(pred, depth, smooth, image),
-    )
+    zone = texture_zone(smooth, image)
+    above = (decades - decades.flatten(1).amin(1).view(-1, 1, 1, 1)) + 0.1
+    d = slope * above * signs.sign()
+    d = residual(d, zone).float()  # the signs do not even out to the last digit
+    return depth, depth * torch.exp(d + bias * decades + offset), smooth
+
+
+def regression(y, *columns):
+    """The coefficients of the columns beside a constant, and what is left."""
+    design = np.stack([np.ones(len(y)), *columns], 1)
+    found = np.linalg.lstsq(design, y, rcond=None)[0]
+    return found[1:], y - design @ found
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.5, -0.5])
+@pytest.mark.parametrize("held", [0, 2])
+def test_texture_slopes_equal_a_plain_regression_whatever_the_offset(offset, held):
+    image, given = pictures(), maps(4, seed=9)[:held]
+    depth, pred, smooth = spoilt(image, slope=0.11, offset=offset, bias=0.02)
+    slope, growth, bias = (f(pred, depth, smooth, image, given=given) for f in
+                           (texture_slope, texture_growth, texture_bias))  # fmt: skip
+    for i in range(3):
+        where = (smooth & ~image_contours(image))[i, 0].numpy()
+        d, x = (m[i, 0].double().numpy()[where] for m in ((pred / depth).log(), texture_decades(image)))
+        others = [m[i, 0].numpy()[where] for m in given]
+        error = np.abs(regression(d, *others)[1])
+        want = regression(error, x, *others)[0][0]
+        assert float(slope[i]) == pytest.approx(want, rel=1e-4)
+        assert float(growth[i]) == pytest.approx(want / error.mean(), rel=1e-4)
+        assert float(bias[i]) == pytest.approx(regression(d, x, *others)[0][0], rel=1e-4)
+        assert want > 0.05
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.5, -0.5])
+def test_an_error_that_grows_with_texture_is_found_under_any_offset(offset):
+    """With its offset left in, |d| of an image judged too far is d itself, whose slope is 0 here."""
+    image = pictures()
+    depth, pred, smooth = spoilt(image, slope=0.11, offset=offset)
+    assert torch.allclose(texture_slope(pred, depth, smooth, image), torch.full((3,), 0.11).double(), atol=0.02)
+    same = [texture_slope(k * p, k * g, smooth, image) for k in (1, 2) for p, g in ((pred, depth), (3 * pred, depth))]
+    for other in (*same, texture_slope(1 / pred, 1 / depth, smooth, image)):
+        assert torch.allclose(other, same[0], atol=1e-5)
+    twice = depth * (pred / depth) ** 2
+    growth = [texture_growth(p, depth, smooth, image) for p in (pred, twice)]
+    assert torch.allclose(growth[0], growth[1], rtol=1e-4)
+    assert torch.allclose(texture_slope(twice, depth, smooth, image), 2 * same[0], rtol=1e-4)
+
+
+def test_texture_taken_for_distance_is_a_bias():
+    image = pictures()
+    depth, pred, smooth = spoilt(image, slope=0.0, offset=0.3, bias=0.07)
+    assert torch.allclose(texture_bias(pred, depth, smooth, image), torch.full((3,), 0.07).double(), atol=1e-5)
+
+
+def test_errors_on_contours_are_no_matter_of_texture():
+    image = pictures()
+    depth, pred, smooth = spoilt(image, slope=0.11)
+    contour = image_contours(image)
+    assert 0.05 < (contour & smooth).float().mean() < 0.9
+    worse = pred.where(~contour, 2 * pred)
+    for metric in (texture_slope, texture_growth, texture_bias):
+        assert torch.equal(metric(worse, depth, smooth, image), metric(pred, depth, smooth, image))
+
+
+def test_without_error_there_is_no_slope():
+    image = pictures()
+    depth, pred, smooth = spoilt(image, slope=0.11)
+    zero = torch.zeros(3, dtype=torch.float64)
+    assert torch.allclose(texture_slope(depth, depth, smooth, image), zero, atol=1e-6)
+    assert texture_growth(depth, depth, smooth, image).isnan().all()
+    assert texture_slope(pred, depth, smooth & False, image).isnan().all()
+    unseen = texture_slope(pred.where(smooth, math.nan), depth.where(smooth, -1.0), smooth, image)
+    assert torch.equal(unseen, texture_slope(pred, depth, smooth, image))
+
+
+def test_a_residual_is_what_a_plain_regression_leaves():
+    y, a, b, draw = maps(4, seed=5)
+    mask = draw > 0
+    got = residual(y, mask, [a, b, a - b])
+    for i in range(3):
+        where = mask[i, 0].numpy()
+        flat = [m[i, 0].numpy()[where] for m in (y, a, b)]
+        np.testing.assert_allclose(got[i, 0].numpy()[where], regression(*flat)[1], atol=1e-9)
+    assert (got[~mask] == 0).all()
 
 
 def test_pixel_change_is_the_root_mean_square():

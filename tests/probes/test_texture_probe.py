@@ -73,19 +73,31 @@ def test_controls_change_the_pixels_as_much_as_the_edit(rooms):
 
 def test_an_error_that_grows_with_texture_is_found(rooms):
     decades = texture_decades(rooms.image)
-    table = texture(given(rooms.depth * torch.exp(0.05 * (decades - decades.min()))), rooms, BARE)
-    np.testing.assert_allclose(value(table, "texture_slope", factor=""), 0.05, rtol=1e-3)
-    np.testing.assert_allclose(value(table, "texture_slope@place_held", factor=""), 0.05, rtol=1e-3)
-    bands = [value(table, "abs_rel", factor="energy", level=start) for start in BARE.bands]
-    assert (np.diff(bands, axis=0) > 0).all()
+    above = decades - decades.min()
+    signs = torch.ones(48, 64).cumsum(0).add(torch.arange(64)).remainder(2) * 2 - 1
+    table = texture(given(rooms.depth * 1.5 * torch.exp(0.05 * above * signs)), rooms, BARE)
+    for at in ("", "@place_held"):
+        np.testing.assert_allclose(value(table, f"texture_slope{at}", factor=""), 0.05, rtol=0.05)
+        growth, slope = (value(table, f"texture_{name}{at}", factor="") for name in ("growth", "slope"))
+        assert (np.sign(growth) == np.sign(slope)).all() and (growth > slope).all()
     fine = texture(given(rooms.depth), rooms, BARE)
     assert np.abs(value(fine, "texture_slope", factor="")).max() < 1e-5
 
 
+def test_texture_taken_for_distance_is_found(rooms):
+    decades = texture_decades(rooms.image)
+    table = texture(given(rooms.depth * torch.exp(0.05 * (decades - decades.min()))), rooms, BARE)
+    for at in ("", "@place_held"):
+        np.testing.assert_allclose(value(table, f"texture_bias{at}", factor=""), 0.05, rtol=1e-3)
+    bands = [value(table, "abs_rel", factor="energy", level=start) for start in BARE.bands]
+    assert (np.diff(bands, axis=0) > 0).all()
+
+
 def test_an_error_that_grows_with_distance_is_not_taken_for_texture(rooms):
     table = texture(given(rooms.depth**1.3), rooms, BARE)
-    plain, held = (np.abs(value(table, f"texture_slope{at}", factor="")) for at in ("", "@place_held"))
-    assert (held < 0.7 * plain).all(), (plain, held)
+    for metric in ("texture_slope", "texture_bias"):
+        plain, held = (np.abs(value(table, f"{metric}{at}", factor="")) for at in ("", "@place_held"))
+        assert (plain > 1e-4).all() and (held < 1e-6).all(), (plain, held)
 
 
 def test_bands_hold_the_smooth_pixels_once(rooms):
