@@ -26,7 +26,7 @@ class AttentionPlan:
 
     Convention:
         heads: also state every head by itself.
-        batch: images per forward pass (a matter of speed and memory only). An image costs one forward pass.
+        batch: images per forward pass (a matter of speed and memory only).
     """
 
     heads: bool = True
@@ -35,6 +35,10 @@ class AttentionPlan:
 
     def __post_init__(self) -> None:
         check_range("batch", self.batch, 1, 1e6)
+
+    def passes(self) -> int:
+        """Forward passes per image."""
+        return 1
 
 
 @PROBES.register("attention", plan=AttentionPlan, axes={"layer": "layer", "factor": "of", "level": "head"})

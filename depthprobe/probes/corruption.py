@@ -11,6 +11,7 @@ from depthprobe.functional.corruption import SEVERITIES, corruptions, severity_l
 from depthprobe.functional.perturb import PERTURBATIONS
 from depthprobe.functional.protocol import Protocol, get_protocol
 from depthprobe.models.adapter import DepthModel
+from depthprobe.probes.error import predict
 from depthprobe.probes.reading import as_read
 from depthprobe.probes.registry import PROBES
 from depthprobe.probes.responses import Change, reactions
@@ -44,6 +45,10 @@ class CorruptionPlan:
         for severity in self.severities:
             check_one_of("severity", severity, SEVERITIES)
 
+    def passes(self) -> int:
+        """Forward passes per image: one as it is, and one per corruption and severity; twice as many with `flip`."""
+        return (1 + len(self.corruptions) * len(self.severities)) * (2 if self.protocol.flip else 1)
+
 
 @PROBES.register(
     "corruption",
@@ -62,7 +67,8 @@ def corruption(model: DepthModel, batch: Batch, plan: CorruptionPlan) -> pd.Data
     """
     plan.protocol.check(model.card.output)
     batch, protocol = as_read(batch, plan.protocol)
-    return reactions(model, batch, protocol, _changes(batch, plan))
+    answer = predict(model, batch.image, flip=protocol.flip)
+    return reactions(model, batch, protocol, _changes(batch, plan), answer)
 
 
 def _changes(batch: Batch, plan: CorruptionPlan) -> Iterator[Change]:

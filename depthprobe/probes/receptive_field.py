@@ -37,7 +37,6 @@ class ReceptiveFieldPlan:
         shares: of the energy, whose radii are stated, in (0, 1].
         radii: of square windows, in pixels of the network's canvas, outside which the energy is stated.
         batch: images per forward pass (a matter of speed and memory only).
-        An image costs one forward pass and `queries` backward passes.
     """
 
     protocol: Protocol = dataclasses.field(default_factory=lambda: get_protocol("scenes"))
@@ -59,6 +58,10 @@ class ReceptiveFieldPlan:
         if self.queries < 3 or self.queries % 3:
             raise ValueError(f"Expected `queries` to be a multiple of 3 (near, mid, far), but got {self.queries}.")
         check_range("batch", self.batch, 1, 1e6)
+
+    def passes(self) -> int:
+        """Forward passes per image; as many backward passes follow as there are queries."""
+        return 1
 
 
 @PROBES.register(

@@ -30,16 +30,20 @@ Values = tuple[str, str, float, str, Tensor]
 """Metric, factor, level, factor2 and the values (B,)."""
 
 
-def reactions(model: DepthModel, batch: Batch, protocol: Protocol, changes: Iterable[Change]) -> pd.DataFrame:
+def reactions(
+    model: DepthModel, batch: Batch, protocol: Protocol, changes: Iterable[Change], answer: Tensor
+) -> pd.DataFrame:
     """Rows of the protocol's metrics under every change, against the truth and against the unchanged answer (`@self`).
 
-    Convention: a change leaves depth and valid as they are; batch and protocol are those of `as_read`. `pixel_change`
-    says how much each image differs. Changes are made one after the other, so that one image of each is held.
+    Convention: a change leaves depth and valid as they are; batch and protocol are those of `as_read`; `answer` is what
+    `predict` gives for the batch, and for a change that is none (the very image of the batch). `pixel_change` says how
+    much each image differs. Changes are made one after the other, so that one image of each is held.
     """
-    judge = Judge(predict(model, batch.image, flip=protocol.flip), batch, protocol, model.card.output)
+    judge = Judge(answer, batch, protocol, model.card.output)
     index, found = range(len(batch)), list[Values]()
     for change in changes:
-        values = judge(predict(model, change.image, flip=protocol.flip), index)
+        same = change.image is batch.image
+        values = judge(answer if same else predict(model, change.image, flip=protocol.flip), index)
         names = zip(judge.metrics, values.T, strict=True)
         place = (change.factor, change.level, change.control)
         found += [(name, *place, torch.from_numpy(value)) for name, value in names]

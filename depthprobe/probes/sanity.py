@@ -72,6 +72,10 @@ class SanityPlan:
         for share in self.weights:
             check_range("weights", share, 0, 1, open_low=True)
 
+    def passes(self) -> int:
+        """Forward passes per image: one as it is, and one per control (7)."""
+        return 1 + len(self.inputs) + len(self.weights)
+
 
 @PROBES.register("sanity", plan=SanityPlan, axes={"factor": "control", "level": "share"})
 def sanity(model: DepthModel, batch: Batch, plan: SanityPlan) -> pd.DataFrame:
