@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from depthprobe.checks import check_one_of, check_range
 from depthprobe.data.batch import Batch
@@ -126,13 +127,14 @@ def texture(model: DepthModel, batch: Batch, plan: TexturePlan) -> pd.DataFrame:
     """
     plan.protocol.check(model.card.output)
     read, protocol = as_read(batch, plan.protocol)
-    quality = as_rows(read.sample, list(_quality(model, read, protocol, plan)))
-    return pd.concat([quality, reactions(model, read, protocol, _changes(batch, read, plan))], ignore_index=True)
+    answer = predict(model, read.image, flip=protocol.flip)
+    pred, mask = prepare(answer, read.depth, read.valid, kind=model.card.output, protocol=protocol)
+    quality = as_rows(read.sample, list(_quality(read, pred, mask, plan)))
+    reliance = reactions(model, read, protocol, _changes(batch, read, plan), answer)
+    return pd.concat([quality, reliance], ignore_index=True)
 
 
-def _quality(model: DepthModel, batch: Batch, protocol: Protocol, plan: TexturePlan) -> Iterator[Values]:
-    raw = predict(model, batch.image, flip=protocol.flip)
-    pred, mask = prepare(raw, batch.depth, batch.valid, kind=model.card.output, protocol=protocol)
+def _quality(batch: Batch, pred: Tensor, mask: Tensor, plan: TexturePlan) -> Iterator[Values]:
     smooth = texture_zone(Truth(batch.depth, mask).derive(near.smooth)[:, None], batch.image)
     height, width = smooth.shape[-2:]
     row = torch.arange(height, device=smooth.device).view(1, 1, -1, 1).expand_as(smooth)
@@ -143,7 +145,7 @@ def _quality(model: DepthModel, batch: Batch, protocol: Protocol, plan: TextureP
         for at, given in (("", []), ("@place_held", place)):
             value = metric(pred, batch.depth, smooth, batch.image, given=given)
             yield f"{metric.__name__}{at}", "", nan, "", value
-    names = [name for name in protocol.metrics if METRICS.facts(name).get("scope") == "pixel"]
+    names = [name for name in plan.protocol.metrics if METRICS.facts(name).get("scope") == "pixel"]
     decades = texture_decades(batch.image).masked_fill(~smooth, nan)
     cuts = [decades.flatten(1).nanquantile(q, dim=1).view(-1, 1, 1, 1) for q in (*plan.bands, 1.0)]
     for k, start in enumerate(plan.bands):
