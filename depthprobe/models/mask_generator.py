@@ -3,7 +3,8 @@
 Hu, Zhang, Okatani (ICCV 2019, arXiv:1904.03380) train a network G once per depth network N: M = σ(G(I)), so that
 N(I ⊗ M) stays N(I) while the mean of M is small. Here N and G together are one depth network, trained like any other
 (`depthprobe train nyu-masks`): N is frozen, the objective is the network's own. Different from theirs: G ends in the
-shared decoder, which has skips, and has a map that all images share, so that it can also say "always here".
+shared decoder, which has skips; on request (`shared`) it also has a map that all images share, which can say "always
+here". It finds what a network needs at fixed places, and first of all the lattice of its patches.
 """
 
 import dataclasses
@@ -15,8 +16,8 @@ from torch.nn import functional as F
 
 from depthprobe.checks import check_range
 from depthprobe.functional.losses_gradient import depth_gradient_normal_loss
+from depthprobe.functional.soft_masks import open_mask
 from depthprobe.models.adapter import DepthModel, ModelCard
-from depthprobe.models.masknet import open_mask
 from depthprobe.models.options import parse_size
 from depthprobe.models.registry import SCHEMES, load_model
 from depthprobe.models.timm_depth import TimmDepth
@@ -24,27 +25,28 @@ from depthprobe.models.timm_depth import TimmDepth
 BODIES = {"conv": "zoo:convnext.mixed", "transformer": "zoo:pvt.mixed"}
 """Networks whose weights G starts from: from random ones it would need more images than NYU has."""
 GAINS = {"place": 50.0, "share": 5.0}
-"""So many times faster than the body's weights learn the shared map and the body's share."""
+"""So many times faster than the body's weights learn what is the same in all images, and the body's share."""
 HEAD = 0.02
 """Deviation of the first weights of the body's last convolution."""
 
 
 class MaskGenerator(nn.Module):
-    """G: logits of the mask, of any sign; what the body makes of the image, and a map that all images share.
+    """G: logits of the mask, of any sign; what the body makes of the image, and what all images share.
 
     Convention: image (B,3,h,w) in [0,1], of the size that the network under study reads -> logits (B,1,h,w). The body's
-    scores are standardised over each image: it says where, the shared map how much altogether. Without this the body's
-    weights, which all push the same way while the mask is too open or too closed, drive every pixel into saturation
-    within a few steps.
+    scores are standardised over each image: it says where, `place` how much altogether (one number, or `shared`, one
+    for each pixel). Without this the body's weights, which all push the same way while the mask is too open or too
+    closed, drive every pixel into saturation within a few steps.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, body: TimmDepth, card: ModelCard, size: tuple[int, int], seed: int) -> None:
+    def __init__(self, body: TimmDepth, card: ModelCard, size: tuple[int, int], *, shared: bool, seed: int) -> None:
         super().__init__()
         self.body, self.size = body, size
-        self.place, self.share = nn.Parameter(torch.zeros(1, 1, *size)), nn.Parameter(torch.zeros(()))
+        self.place = nn.Parameter(torch.zeros(1, 1, *(size if shared else (1, 1))))
+        self.share = nn.Parameter(torch.zeros(()))
         for name in ("mean", "std"):
             self.register_buffer(name, torch.tensor(getattr(card, name)).view(1, 3, 1, 1), persistent=False)
         head = body.decoder.head
@@ -94,17 +96,17 @@ class MaskedDepth(nn.Module):
 
 @SCHEMES.register(
     "mask",
-    form="<body>?of=<network>&weight=5&budget=0&seed=0",
+    form="<body>?of=<network>&weight=5&budget=0&shared=0&seed=0",
     example="mask:conv?of=zoo:convnext.nyu",
 )
 def masked(
-    body: str, *, of: str = "", weight: str = "5", budget: str = "0", size: str = "", seed: str = "0"
+    body: str, *, of: str = "", weight: str = "5", budget: str = "0", shared: str = "0", size: str = "", seed: str = "0"
 ) -> DepthModel:
     """The network `of` behind a mask that is still to be learned (`depthprobe train nyu-masks`, loss "own").
 
     `body`: conv, transformer, or a network (zoo:, timm:) whose encoder and decoder G starts as. `weight`: λ of a soft
-    mask; `budget` > 0: a hard mask that keeps this share of the pixels. `size`: HxW, where `of` reads any size. Options
-    of the names inside are written with %3F and %26 for ? and &.
+    mask; `budget` > 0: a hard mask that keeps this share of the pixels. `shared`: 1 adds a map that all images share.
+    `size`: HxW, where `of` reads any size. Options of the names inside are written with %3F and %26 for ? and &.
 
     Raises:
         ValueError: if a network cannot be opened, has no size, the body has no shared decoder, or a number does not
@@ -122,9 +124,9 @@ def masked(
     share, cost = float(budget), float(weight)
     check_range("budget", share, 0, 1)
     check_range("weight", cost, 0, 1e6)
-    generator = MaskGenerator(start.net, start.card, read, int(seed))
-    kind = f"budget {share:g}" if share else f"weight {cost:g}"
-    facts: dict[str, Any] = {"of": network.card.name, "body": body, "kind": kind}
+    generator = MaskGenerator(start.net, start.card, read, shared=shared == "1", seed=int(seed))
+    kind = f"budget{share:g}" if share else f"weight{cost:g}"
+    facts: dict[str, Any] = {"of": network.card.name, "body": body, "kind": kind, "seed": int(seed)}
     card = dataclasses.replace(
         network.card, name=f"mask:{body}:{network.card.name}", tag=f"{kind}, seed {seed}", size=read,
         mean=(0.0,) * 3, std=(1.0,) * 3, layers=(), digest="", facts=facts,

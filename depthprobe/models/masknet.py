@@ -13,25 +13,13 @@ from torch import Tensor
 from depthprobe.checks import check_range, check_shapes
 from depthprobe.functional.filling_core import flat
 from depthprobe.functional.losses_gradient import depth_gradient_normal_loss
-from depthprobe.functional.selection_core import generator, keep_top, strict_rank
+from depthprobe.functional.selection_core import generator
+from depthprobe.functional.soft_masks import open_mask
 from depthprobe.models.adapter import DepthModel
 from depthprobe.models.hooks import evaluating
 
 JITTER = 1e-3
 """Deviation of the first logits, which breaks ties between pixels."""
-
-
-def open_mask(logits: Tensor, budget: float | None, seeds: Sequence[int] | None = None) -> Tensor:
-    """The mask (B,1,h,w) that logits stand for: σ(logits), or with a budget exactly the highest of them, 0 or 1.
-
-    Convention: a hard mask has the soft one's gradient; `seeds`, one per image, break ties (None: the place does).
-    """
-    soft = logits.sigmoid()
-    if budget is None:
-        return soft
-    order = logits.detach() if seeds is None else strict_rank(logits.detach(), seeds)
-    hard = keep_top(order, budget).to(soft)
-    return hard + (soft - soft.detach())  # in this order exactly 0 or 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -51,7 +51,7 @@ def overlap(a, b):
     return float((a & b).sum() / (a | b).sum())
 
 
-@pytest.mark.parametrize("options", ["&budget=0.1", "&weight=1"])
+@pytest.mark.parametrize("options", ["&shared=1&budget=0.1", "&shared=1&weight=1"])
 def test_the_planted_set_is_found_at_the_matching_budget(tmp_path, options):
     model = learn(tmp_path, options, steps=150)
     support = load_model("oracle:support?share=0.1&seed=4").net.support(H, W)
