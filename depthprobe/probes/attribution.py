@@ -19,6 +19,7 @@ from depthprobe.models.hooks import evaluating
 from depthprobe.probes.attribution_curves import CONTROLS, Tracer
 from depthprobe.probes.attribution_plan import AttributionPlan, make_target
 from depthprobe.probes.attribution_sanity import layers_with_weights, randomised
+from depthprobe.probes.attribution_where import Places
 from depthprobe.probes.measured import Measured, frame
 from depthprobe.probes.reading import as_read
 from depthprobe.probes.registry import PROBES
@@ -100,7 +101,7 @@ def attribution_maps(model: DepthModel, batch: Batch, plan: AttributionPlan) -> 
 )  # fmt: skip
 @torch.no_grad()
 def attribution(model: DepthModel, batch: Batch, plan: AttributionPlan) -> pd.DataFrame:
-    """Rows of the curves of every method and target beside controls, of its checks, and of its sanity.
+    """Rows of the curves of every method and target beside controls, of its checks, its sanity, and where it lies.
 
     Convention: factor = method, or "random" and "centre", which know nothing of the network; factor2 = target.
     `abs_rel@deletion` by level = share of the pixels removed, most important first, `@insertion` share shown, `@road`
@@ -108,6 +109,7 @@ def attribution(model: DepthModel, batch: Batch, plan: AttributionPlan) -> pd.Da
     `infidelity`, `sensitivity_max`, `completeness_gap`: see `functional.attribution_checks`; the latter for
     contributions alone. `rank_correlation@random_weights`: of the pixels' scores with those of the network whose last
     layers (level = their share) have shuffled weights; near 1 means that the map does not depend on what was learned.
+    `share@region`: of the pixels' scores; `enrichment@region`: that over the region's share of the pixels (`Places`).
     NaN where a sample has no such target, or a network has no weights.
 
     Raises:
@@ -121,6 +123,7 @@ def attribution(model: DepthModel, batch: Batch, plan: AttributionPlan) -> pd.Da
         options: dict[str, Any] = {"curves": plan.curves, "shares": plan.shares, "fill": plan.fill}
         tracer = Tracer(model, seen.canvas, judge, seen.packer, **options)
         controls = [m._replace(factor=c) for c in CONTROLS for m in tracer.follow(c)]
+        places = Places.of(seen.canvas) if plan.where else None
         for text in plan.targets:
             target, has = seen.target(text)
             found = list(controls)
@@ -129,6 +132,7 @@ def attribution(model: DepthModel, batch: Batch, plan: AttributionPlan) -> pd.Da
                 score = pixel_score(method, values)
                 mine = tracer.follow("rank_map", score) + _checks(seen, method, target, values)
                 mine += _sanity(seen, method, target, has, score)
+                mine += places.measured(score) if places else []
                 found += [m._replace(factor=method, value=m.value.where(has.cpu(), torch.nan)) for m in mine]
             measured += [m._replace(factor2=text) for m in found]
     return frame(seen.batch.sample, measured)

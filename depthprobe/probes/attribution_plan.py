@@ -34,6 +34,7 @@ class AttributionPlan:
         fill: what replaces removed pixels, and what the image is compared with where nothing of it is left (baseline).
         checks: those of CHECKS that are made. Sensitivity costs `perturbations` attributions more.
         randomise: shares of the layers, from the output backwards, whose weights are shuffled (Adebayo et al. 2018).
+        where: also say where the attribution lies.
         steps, samples, deviation, window, stride, size: options of the methods that take them.
         perturbations: random changes per image in `infidelity` and `sensitivity_max`; radius: of the latter.
         batch: images per forward pass (a matter of speed and memory only).
@@ -49,6 +50,7 @@ class AttributionPlan:
     fill: str = "mean"
     checks: tuple[str, ...] = CHECKS
     randomise: tuple[float, ...] = (0.25, 1.0)
+    where: bool = True
     steps: int = 32
     samples: int = 16
     deviation: float = 0.1

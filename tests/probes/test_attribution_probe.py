@@ -167,7 +167,7 @@ def test_a_target_that_cannot_be_read_is_explained(text, said):
 
 
 def test_an_error_in_metres_needs_a_network_in_metres():
-    plan = dataclasses.replace(PLAN, targets=("error",), methods=("saliency",), curves=())
+    plan = dataclasses.replace(PLAN, targets=("error",), methods=("saliency",), curves=(), where=False)
     with pytest.raises(ValueError, match="Expected a network of metric_depth for target `error`"):
         attribution(network("affine_disparity"), batch(1), plan)
     assert len(attribution(network(), batch(1), dataclasses.replace(plan, randomise=(1.0,)))) == 1
@@ -179,7 +179,7 @@ def test_every_method_runs_in_the_probe(method):
         PLAN, methods=(method,), shares=(0.2,), curves=("deletion",), randomise=(1.0,), steps=3, samples=2, window=8,
         stride=8, size=8, perturbations=2, checks=("infidelity", "sensitivity_max"),
     )  # fmt: skip
-    table = attribution(network(), batch(1), plan)
+    table = attribution(tiny.attending(), batch(1), plan)
     rows = table[table["factor"] == method]
     assert rows[rows["metric"] != "infidelity"]["value"].notna().all()
     assert rows[rows["metric"] == "infidelity"]["value"].notna().all() == ATTRIBUTIONS.facts(method)["signed"]
