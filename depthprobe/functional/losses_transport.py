@@ -118,8 +118,9 @@ def optimal_transport_terms(
         first, cost = both(pred)
         return TransportTerms(first, cost, cost.new_tensor(weight))
     if torch.is_grad_enabled() and pred.requires_grad:
-        first, cost = both(pred)
-        return TransportTerms(first, cost, _balance(first, cost, pred, ratio))
+        own = pred.view_as(pred)  # gradients stop here: a hook on pred (Fabric's, in mixed precision) is not run twice
+        first, cost = both(own)
+        return TransportTerms(first, cost, _balance(first, cost, own, ratio))
     with torch.enable_grad():
         leaf = pred.detach().requires_grad_()
         first, cost = both(leaf)

@@ -213,6 +213,12 @@ def test_a_loss_that_reads_the_image_gets_the_augmented_one(tmp_path, cache, mon
     assert weight == 0.5
 
 
+def test_a_loss_that_looks_at_its_own_gradients_trains_in_mixed_precision(tmp_path, cache):
+    options = {"loss": "optimal_transport", "loss_options": {"base": "silog", "ratio": 0.3}}
+    fit(recipe(precision="bf16-mixed", steps=2, **options), tmp_path, cache=cache)
+    assert (tmp_path / "final.safetensors").is_file()
+
+
 def test_bf16_on_the_cpu_by_choice(tmp_path, cache):
     seen = []
     plan = recipe(model=CONVNEXT, precision="bf16-mixed", steps=4)
