@@ -11,7 +11,9 @@ import torch
 from analyses.structure import MATCHED, matched_to
 from depthprobe import stats
 from depthprobe.data import Dataset, load_dataset, stack
+from depthprobe.functional.selection import keep_top, sample_seeds, strict_rank
 from depthprobe.models import DepthModel, load_model
+from depthprobe.models.masknet import optimise_mask
 from depthprobe.plots.words import with_interval
 from depthprobe.probes import PROBES
 from depthprobe.report import write_report
@@ -87,6 +89,31 @@ def planted_support(*, n: int = 4, share: float = 0.05, seed: int = 0) -> pd.Dat
     rows = rows[rows["metric"] == "abs_rel@self"]
     stamped = rows.assign(group=rows["sample"], seed=plan.seed, unit="1", better="lower")
     return stats.summarise(stamped, ["factor", "level", "factor2", "metric"], n_boot=500)
+
+
+def planted_mask(*, n: int = 4, share: float = 0.1, steps: int = 100) -> pd.DataFrame:
+    """Does a learned mask find what is known? `oracle:support` reads only a planted set of pixels.
+
+    Convention: images are made brighter than what replaces removed pixels, or pixels of that colour would count for
+    nothing. The soft mask is searched for on each image by itself.
+
+    Returns:
+        One row per image: how much of the planted set is among as many of the mask's most open pixels (`overlap`, 1 is
+        all), and the mean of the mask on the set and off it.
+    """
+    model = load_model(f"oracle:support?share={share}&seed=0")
+    batch = stack(list(load_dataset("scenes", n=n, size=(32, 40), batch_size=n)))
+    seeds = sample_seeds(batch.sample, 0)
+    found = optimise_mask(model, 0.6 + 0.4 * batch.image, seeds=seeds, weight=1.0, steps=steps)
+    oracle: Any = model.net
+    planted = oracle.support(*found.mask.shape[-2:])
+    kept = keep_top(strict_rank(found.score, seeds), share)
+    rows = {
+        "overlap": (kept & planted).sum((1, 2, 3)) / (kept | planted).sum((1, 2, 3)),
+        "open on the set": found.mask[:, 0, planted].mean(1),
+        "open off it": found.mask[:, 0, ~planted].mean(1),
+    }
+    return pd.DataFrame({name: x.tolist() for name, x in rows.items()}, index=pd.Index(batch.sample, name="sample"))
 
 
 def planted_grid(planted: Sequence[tuple[int, float]], *, n: int = 4) -> pd.DataFrame:

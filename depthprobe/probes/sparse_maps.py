@@ -53,8 +53,8 @@ def _entries(
     raw = model(masked)
     pred, mask = prepare(raw, part.depth, part.valid, kind=model.card.output, protocol=judge.protocol)
     values = judge(raw, index)
-    depth, image, shown = part.depth.where(mask, torch.nan), _bytes(_thin(part.image)), _bytes(_thin(masked))
-    depth, pred, keep = _thin(depth).float().cpu(), _thin(pred).float().cpu(), _thin(keep).cpu()
+    depth, image, shown = part.depth.where(mask, torch.nan), as_bytes(thin(part.image)), as_bytes(thin(masked))
+    depth, pred, keep = thin(depth).float().cpu(), thin(pred).float().cpu(), thin(keep).cpu()
     return [
         {
             "image": image[j],
@@ -62,31 +62,45 @@ def _entries(
             "pred": pred[j, 0].numpy(),
             "keep": keep[j, 0].numpy(),
             "masked": shown[j],
-            "meta": _meta(model, batch, plan, job, dict(zip(judge.metrics, values[j].tolist(), strict=True))),
+            "meta": describe(
+                model,
+                batch,
+                job.image,
+                plan,
+                "sparse",
+                (job.selector, job.budget, job.fill),
+                dict(zip(judge.metrics, values[j].tolist(), strict=True)),
+            ),
         }
         for j, job in enumerate(jobs)
     ]
 
 
-def _thin(x: torch.Tensor) -> torch.Tensor:
+def thin(x: torch.Tensor) -> torch.Tensor:
+    """Maps (B,C,H,W) with at most LONGEST pixels per side."""
     step = -(-max(x.shape[-2:]) // LONGEST)
     return x[..., ::step, ::step]
 
 
-def _bytes(image: torch.Tensor) -> Any:
+def as_bytes(image: torch.Tensor) -> Any:
+    """Images (B,3,H,W) in [0,1] as uint8 arrays (B,H,W,3)."""
     return (image.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
-def _meta(model: DepthModel, batch: Batch, plan: SparsePlan, job: Job, metrics: dict[str, float]) -> str:
+def describe(
+    model: DepthModel, batch: Batch, i: int, plan: Any, probe: str, place: tuple[str, float, str],
+    metrics: dict[str, float],
+) -> str:  # fmt: skip
+    """What a gallery says of sample `i`, as JSON; place = (factor, level, factor2)."""
     meta = {
-        "sample": batch.sample[job.image],
-        "group": batch.group[job.image],
+        "sample": batch.sample[i],
+        "group": batch.group[i],
         "model": model.card.name,
-        "probe": "sparse",
+        "probe": probe,
         "plan": plan_id(plan),
-        "factor": job.selector,
-        "level": job.budget,
-        "factor2": job.fill,
+        "factor": place[0],
+        "level": place[1],
+        "factor2": place[2],
         "metrics": {name: None if math.isnan(value) else value for name, value in metrics.items()},
         "protocol": plan.protocol.name,
     }

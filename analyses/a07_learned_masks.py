@@ -1,0 +1,299 @@
+"""Which pixels suffice for a network, when a second network learns to choose them, and can such masks be believed?
+
+Question: a generator G learns, once per network N and without the truth, the sparsest mask M under which N(I ⊗ M)
+stays N(I). How few pixels does a CNN need, how few a Transformer, and which? Is a soft mask worth what it seems to be:
+what remains when as many whole pixels are kept instead, or when every pixel is dimmed alike? Do masks transfer?
+
+Context: Hu, Zhang, Okatani (ICCV 2019, arXiv:1904.03380) find, for CNNs and soft masks, thin structural edges and some
+filled objects. A soft mask may flatter a network whose LayerNorm undoes a uniform dimming, so masks of exact budgets
+are the primary result here, beside controls of equal size.
+
+Endpoints, chosen before looking, for each network at a budget of 10 % and as the change of its own answer (`rmse@self`
+in metres): its learned mask against image edges, against random pixels, and against the mask learned for the other
+network. A change within 5 % counts as none. Everything else drawn is description.
+
+Spread: three trainings of G per network, which differ in the first weights of its head, in the order of the images and
+in their augmentation; the weights of its body are the same at the start. Intervals are over the scenes of NYU.
+
+Command: python -m analyses.a07_learned_masks --train --root PATH/TO/nyuv2   (without --train: from the measurements in
+analyses/results)
+Cost: 12 trainings of G of about 3 minutes on one core (several processes may share them), and about 110 passes per
+image and network; stopped, it goes on where it was.
+Expected result: Hu's finding for soft masks; none is promised for hard ones.
+
+What this cannot show: small networks that read 96x128 pixels, where an edge is a pixel wide and an object a few; 795
+training images, where Hu et al. have 50,688; two architectures are no families.
+"""
+
+import argparse
+import dataclasses
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analyses import factorial
+from analyses import masks_figures as figure
+from analyses.common import NYU, change, in_per_cent, measure
+from analyses.factorial import Arm, Cell, Design
+from analyses.structure import MATCHED, matched_to, protocol_of
+from depthprobe import stats
+from depthprobe.data import Dataset, load_dataset
+from depthprobe.plots.theme import display_name
+from depthprobe.probes import PROBES
+from depthprobe.report.source import Source
+from depthprobe.schema import read_table, write_part
+from depthprobe.train import RECIPES, Recipe
+from depthprobe.train.recipe import OWN
+
+NETWORKS = {"convnext": "zoo:convnext.nyu", "pvt": "zoo:pvt.nyu"}
+BODIES = ("conv", "transformer")
+ARMS = {f"weight{w}": Arm(option=f"weight={w}", loss=OWN) for w in (1, 3, 5)}
+MAIN, SEEDS = ("conv", "weight5"), (0, 1, 2)
+BUDGETS, BUDGET = (0.02, 0.05, 0.1, 0.2, 0.35), 0.1
+CONTROLS = ("random", "image_edges", "depth_edges")
+SELF, ROPE = "rmse@self", 0.05
+KEPT = (SELF, "rmse", "open_share", "open_max")  # and enrichments: the rows that are kept in RESULTS
+RESULTS = Path(__file__).parent / "results" / "a07" / "masks.parquet"
+AGAINST = ("image_edges", "random", "the other network's")
+CAUTIONS = (
+    "Small networks at 96x128; two architectures are no families.",
+    "Three trainings of a generator from one start say how much its training scatters, no more.",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What is estimated.
+
+    Convention: `masks` has a row per network, generator and quantity; `curves` run over budgets; `pairs` are the
+    endpoints; `places` says where soft masks are open.
+    """
+
+    masks: pd.DataFrame
+    curves: pd.DataFrame
+    pairs: pd.DataFrame
+    places: pd.DataFrame
+
+
+def main(
+    quick: bool = False,
+    root: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    train: bool = False,
+    results: str | Path | None = None,
+    figures: str | Path | None = None,
+    n: int = 100,
+) -> dict[str, Any]:
+    """Train and measure what is missing (`train`), estimate, draw and judge.
+
+    Args:
+        quick: tiny networks on a few scenes, into a temporary folder by default; everything is trained and measured.
+        root: folder of NYU Depth v2, to train and measure on.
+        out: folder of trainings and runs (default out/a07); the gallery of photographs is drawn there.
+        train: train the generators that are not there and measure all.
+        results: file of the measurements (default analyses/results/a07/masks.parquet; beside the runs when quick).
+        figures: folder of the figures (default figures/; beside the runs when quick).
+        n: test images.
+
+    Returns:
+        found (estimates), verdict (sentences), figures (paths).
+
+    Raises:
+        ValueError: if photographs are to be measured without a `root`.
+        FileNotFoundError: if nothing was measured yet and `train` is off.
+    """
+    out = Path(out) if out else Path(tempfile.mkdtemp(prefix="a07-")) if quick else Path("out/a07")
+    figures = Path(figures) if figures else out / "figures" if quick else Path("figures")
+    results = Path(results) if results else out / "masks.parquet" if quick else RESULTS
+    n_boot = 500 if quick else 10_000
+    paths = []
+    if train or quick:
+        source = _measured(root, out, quick=quick, n=n, n_boot=n_boot)
+        rows = source.probe("learned_mask")
+        kept = rows["metric"].isin(KEPT) | rows["metric"].str.startswith("enrichment@")
+        write_part(rows[kept], results)
+        paths = figure.draw_gallery(source)
+    if not results.is_file():
+        raise FileNotFoundError(f"Expected measurements at {results}, but found none; run the study with --train.")
+    found = estimate(read_table(results), n_boot=n_boot)
+    sentences = verdict(found)
+    paths += figure.draw(found, figures)
+    print("\n".join(sentences))
+    print("Figures:", *sorted({str(p.with_suffix("")) for p in paths}), sep="\n  ")
+    return {"found": found, "verdict": sentences, "figures": paths}
+
+
+def make_design(root: str | Path | None, *, quick: bool, n: int) -> tuple[Design, Mapping[str, str], Dataset]:
+    """The trainings, the networks under study and the images that they are tried on."""
+    if quick:
+        scenes = {"kind": "rooms", "size": [32, 32]}
+        networks = {"convnext": "timm:test_convnext?size=32x32", "pvt": "timm:test_vit?size=32x32"}
+        recipe = Recipe(
+            dataset="scenes", train={"split": "train", "n": 8, **scenes}, val={"split": "val", "n": 2, **scenes},
+            steps=2, batch_size=4, val_every=2, loss=OWN,
+        )  # fmt: skip
+        test = {"split": "test", "n": 4, "batch_size": 4, **scenes}
+        data = load_dataset("scenes", **test)
+    else:
+        fields = RECIPES["nyu-masks"]()
+        fields["train"] = {**fields["train"], "root": str(root)}
+        networks, recipe = NETWORKS, Recipe(**fields | {"precision": "bf16-mixed"})
+        test = {"split": "test", "root": str(root), "n": n}
+        data = matched_to(load_dataset("nyu", root=root, n=n, batch_size=8), MATCHED)
+    body = {"conv": "timm:test_convnext", "transformer": "timm:test_vit"} if quick else {b: b for b in BODIES}
+    masked = {f"{k}_{b}": _masked(body[b], name) for k, name in networks.items() for b in BODIES}
+    protocol = protocol_of("scenes" if quick else "nyu")
+    return Design(networks=masked, arms=ARMS, recipe=recipe, test=test, plans={"error": protocol}), networks, data
+
+
+def _masked(body: str, network: str) -> str:
+    return f"mask:{body}?of={network.replace('?', '%3F').replace('&', '%26')}"
+
+
+def cells_of(design: Design, seeds: Sequence[int]) -> list[Cell]:
+    """All trainings: the main generator with every seed, other weights and the other body with the first."""
+    main = [Cell(f"{k}_{MAIN[0]}", MAIN[1], seed) for seed in seeds for k in NETWORKS]
+    other = [Cell(f"{k}_{BODIES[1]}", MAIN[1], seeds[0]) for k in NETWORKS]
+    lighter = [Cell(f"{k}_{MAIN[0]}", arm, seeds[0]) for arm in design.arms if arm != MAIN[1] for k in NETWORKS]
+    return [*main, *other, *lighter]
+
+
+def _measured(root: str | Path | None, out: Path, *, quick: bool, n: int, n_boot: int) -> Source:
+    """Train what is missing, and try every generator's masks on every network."""
+    if root is None and not quick:
+        raise ValueError("Expected the folder of NYU Depth v2 as --root or in $DEPTHPROBE_NYU, but got none.")
+    design, networks, data = make_design(root, quick=quick, n=n)
+    cells = cells_of(design, SEEDS[:2] if quick else SEEDS)
+    factorial.make(design, cells, out / "trained", out / "work")
+    plan = PROBES.facts("learned_mask")["plan"](
+        protocol=design.plans["error"], generators=[str(out / "work" / cell.stem) for cell in cells], steps=0,
+        budgets=BUDGETS, controls=CONTROLS,
+    )  # fmt: skip
+    plans = {"error": design.plans["error"], "learned_mask": plan}
+    return measure(list(networks.values()), plans, data, out / "run", n_boot=n_boot, title="Learned masks")
+
+
+def labelled(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the probe with columns that say where a mask comes from.
+
+    Convention: `whose` is own, other (network's) or a control; `generator` its body and weight; `training` its seed.
+    """
+    parts = rows["factor"].str.split("/", expand=True).reindex(columns=range(4))
+    learned = parts[1].notna()
+    own = parts[0] == rows["model"]
+    whose = rows["factor"].where(~learned, own.map({True: "own", False: "other"}))
+    generator = (parts[1] + " " + parts[2]).where(learned, "")
+    return rows.assign(whose=whose, generator=generator, training=parts[3].fillna(""))
+
+
+def estimate(table: pd.DataFrame, *, n_boot: int) -> Found:
+    """All estimates, from the rows of the probe."""
+    rows = labelled(table)
+    first = rows.loc[rows["whose"] == "own", "generator"].iloc[0]
+    chosen = rows[rows["generator"].isin(["", first])]
+    options: dict[str, Any] = {"n_boot": n_boot}
+    hard = _over_trainings(chosen[(chosen["factor2"] == "hard")], ["whose"])
+    soft = rows[(rows["whose"] == "own") & rows["factor2"].isin(["soft", "binarised", "uniform"])]
+    return Found(
+        masks=_masks(soft, options),
+        curves=stats.summarise(
+            hard[hard["metric"] == SELF], ["model", "family", "whose", "level", "metric"], **options
+        ),
+        pairs=_pairs(hard[(hard["metric"] == SELF) & (hard["level"] == BUDGET)], options),
+        places=_places(_over_trainings(soft[soft["factor2"] == "soft"], ["generator"]), options),
+    )
+
+
+def _over_trainings(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """The rows with the trainings of a generator averaged: one value per sample."""
+    facts = ["dataset", "group", "family", "plan", "seed", "tag", "unit", "better", "probe"]
+    keys = ["model", "sample", "metric", "level", "factor2", *by]
+    return (
+        rows.groupby(keys, dropna=False, sort=False)
+        .agg({**dict.fromkeys(facts, "first"), "value": "mean"})
+        .reset_index()
+    )
+
+
+def _masks(soft: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
+    """Per network, generator, kind and metric the mean over its trainings, and the least and the largest of them."""
+    by = ["model", "family", "generator", "factor2", "metric"]
+    each = stats.summarise(soft.drop(columns=["factor", "whose"]), [*by, "training"], n_boot=2)
+    spread = each.groupby(by)["estimate"].agg(least="min", most="max", trainings="size").reset_index()
+    mean = stats.summarise(_over_trainings(soft, ["generator"]), by, **options)
+    return mean.merge(spread, on=by)
+
+
+def _pairs(hard: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
+    """The endpoints: every network's own mask against what it is compared with, Holm over all."""
+    named = hard.assign(whose=hard["whose"].replace({"other": "the other network's"}))
+    found = []
+    for model, part in named.groupby("model"):
+        scale = part.loc[part["whose"] == "own", "value"].mean()
+        for other in AGAINST:
+            found.append(
+                stats.compare(
+                    part, ["metric", "level"], between="whose", a=other, b="own", rope=ROPE * scale, **options
+                ).assign(model=model)
+            )
+    return in_per_cent(stats.adjust(pd.concat(found, ignore_index=True)))
+
+
+def _places(soft: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
+    some = soft[soft["metric"].str.startswith("enrichment@")]
+    found = stats.summarise(some, ["model", "family", "generator", "metric"], **options)
+    return found.assign(region=found["metric"].str.removeprefix("enrichment@"))
+
+
+def verdict(found: Found) -> list[str]:
+    """The endpoints in sentences, what soft masks are worth, how trainings scatter, and what this cannot show."""
+    said = [
+        f"{display_name(row['model'])}, {100 * BUDGET:g} % of the pixels | {_against(row)}"
+        for _, row in found.pairs.iterrows()
+    ]
+    for (model, generator), part in found.masks.groupby(["model", "generator"]):
+        said.append(f"{display_name(model)}, {generator} | {_worth(part)}")
+    return [*said, *(f"caution | {caution}" for caution in CAUTIONS)]
+
+
+def _against(row: pd.Series) -> str:
+    word = {"better": "the learned mask is better than", "worse": "the learned mask is worse than",
+            "equivalent": "no noticeable difference to", "undecided": "undecided against"}[row["verdict"]]  # fmt: skip
+    return (
+        f"{word} {row['a'].replace('_', ' ')}: {SELF} {row['mean_b']:.3g} m against {row['mean_a']:.3g} m, "
+        f"{change(row)}; {row['relative_detectable']:.0f} % would have been found (n = {row['n']} images)."
+    )
+
+
+def _worth(part: pd.DataFrame) -> str:
+    at = part.set_index(["factor2", "metric"])
+    share, most = at.loc[("soft", "open_share")], at.loc[("soft", "open_max"), "estimate"]
+    kinds = ", ".join(f"{kind} {_ranged(at.loc[(kind, SELF)])} m" for kind in ("soft", "binarised", "uniform"))
+    truth = ", ".join(f"{kind} {at.loc[(kind, 'rmse'), 'estimate']:.3g} m" for kind in ("soft", "binarised"))
+    return (
+        f"open {_ranged(share)} of the image (largest value {most:.2f}); {SELF} {kinds}; rmse against the truth "
+        f"{truth} ({int(share['trainings'])} trainings)."
+    )
+
+
+def _ranged(row: pd.Series) -> str:
+    several = f" ({row['least']:.3g} to {row['most']:.3g})" if row["trainings"] > 1 else ""
+    return f"{row['estimate']:.3g}{several}"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="tiny networks on scenes, a minute")
+    parser.add_argument("--train", action="store_true", help="train what is missing, and measure")
+    parser.add_argument("--root", default=NYU, help="folder of NYU Depth v2 (default: $DEPTHPROBE_NYU)")
+    parser.add_argument("--out", help="folder of trainings and runs (default out/a07)")
+    parser.add_argument("--figures", help="folder of the figures (default figures/)")
+    parser.add_argument("--results", help="file of the measurements (default analyses/results/a07/masks.parquet)")
+    parser.add_argument("--n", type=int, default=100, help="test images")
+    given = parser.parse_args()
+    where: dict[str, Any] = {"root": given.root, "out": given.out, "figures": given.figures, "results": given.results}
+    main(given.quick, train=given.train, n=given.n, **where)

@@ -1,0 +1,54 @@
+"""The plan of the probe of learned masks."""
+
+import dataclasses
+
+from depthprobe.checks import check_one_of, check_range
+from depthprobe.functional.protocol import Protocol, get_protocol
+from depthprobe.functional.selection import SELECTORS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LearnedMaskPlan:
+    """Which masks are tried on a network, and beside what.
+
+    Convention:
+        protocol: a Protocol or the name of one; its `flip` is not used.
+        generators: folders of trainings of masks (`depthprobe train nyu-masks`), of this network or of others, whose
+            masks are then cross-applied.
+        steps: of the search for a mask of each image by itself, 0 for none; weight: λ of its soft mask; rate: of Adam;
+            searched: budgets for which a hard mask is searched for.
+        budgets: shares of the pixels, in (0, 1], of the hard masks in the order of every soft mask, and of controls:
+            registered selectors. Pixels outside the protocol's crop come last, as in the probe `sparse`.
+        batch: images per forward pass (a matter of speed and memory only).
+    A search costs 3 passes per step (one forward, one backward of two); the default plan 636 in all.
+    """
+
+    protocol: Protocol = dataclasses.field(default_factory=lambda: get_protocol("scenes"))
+    generators: tuple[str, ...] = ()
+    steps: int = 100
+    weight: float = 5.0
+    rate: float = 0.1
+    searched: tuple[float, ...] = (0.1,)
+    budgets: tuple[float, ...] = (0.05, 0.1, 0.2, 0.35)
+    controls: tuple[str, ...] = ("random", "image_edges", "depth_edges")
+    batch: int = 32
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.protocol, str):
+            object.__setattr__(self, "protocol", get_protocol(self.protocol))
+        for name in ("generators", "searched", "budgets", "controls"):
+            values = tuple(getattr(self, name))
+            if len(set(values)) != len(values) or (name == "budgets" and not values):
+                raise ValueError(f"Expected `{name}` to list different values, but got {values}.")
+            object.__setattr__(self, name, values)
+        for control in self.controls:
+            check_one_of("control", control, SELECTORS.names())
+        for budget in (*self.budgets, *self.searched):
+            check_range("budget", budget, 0, 1, open_low=True)
+        check_range("steps", self.steps, 0, 1e6)
+        check_range("weight", self.weight, 0, 1e6)
+        check_range("rate", self.rate, 0, 1e3, open_low=True)
+        check_range("batch", self.batch, 1, 1e6)
+        if not self.generators and not self.steps:
+            raise ValueError("Expected a mask to try, but got no `generators` and 0 `steps`; give one of them.")
