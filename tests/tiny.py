@@ -68,6 +68,41 @@ def model(name: str = "tiny:net", *, seed: int = 0, family: str = "cnn", tag: st
     return DepthModel(Net(seed), ModelCard(name=name, tag=tag, family=family, output="metric_depth")).eval()
 
 
+class Head(nn.Module):
+    """One head of self-attention over tokens (B,N,C), its map readable as timm's are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attn_drop = nn.Dropout(0.1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        weights = (4 * tokens @ tokens.mT).softmax(-1)
+        return (self.attn_drop(weights[:, None]) @ tokens[:, None])[:, 0]
+
+
+class Attending(nn.Module):
+    """A Transformer of one layer over patches of 4 pixels."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.patch, self.last = nn.Conv2d(3, 8, 4, stride=4), nn.Conv2d(8, 1, 1)
+        self.attn = Head()
+
+    def forward(self, x: Tensor) -> Tensor:
+        grid = self.patch(x)
+        tokens = grid.flatten(2).mT
+        out = (tokens + self.attn(tokens)).mT.unflatten(2, grid.shape[-2:])
+        return 0.5 + nn.functional.softplus(self.last(out))
+
+
+def attending(*, seed: int = 0) -> DepthModel:
+    """A tiny Transformer; `seed` decides its weights."""
+    card = ModelCard(name="tiny:attending", tag="random", family="transformer", output="metric_depth")
+    return DepthModel(Attending(seed), card).eval()
+
+
 @dataclasses.dataclass(frozen=True)
 class GainPlan:
     """Brightness gains at which `tiny_gain` looks."""

@@ -2,8 +2,9 @@
 
 The methods are captum's, each behind one signature; the targets are ours (`functional.targets`), since captum takes one
 number per image. Facts of a method: `answers` ("sensitivity": change of the target per unit of intensity;
-"contribution": share of the change from the baseline image to this one), `signed`, `baseline` (what counts as absent),
-`passes` (images that the network reads for one image, a function of its size and the options), `random`, `source`.
+"contribution": share of the change from the baseline image to this one; "attention": where information may come from,
+whatever the target), `signed`, `baseline` (what counts as absent), `passes` (images that the network reads for one
+image, a function of its size and the options), `random`, `source`.
 """
 
 import contextlib

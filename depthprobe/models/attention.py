@@ -120,7 +120,8 @@ def _layer(
     size: tuple[int, int],
 ) -> AttentionMap:
     """The map of one layer from what it, its block and the whole network were given."""
-    args, around, image = inputs[name], inputs[name.rpartition(".")[0]], inputs[""][0]
+    args, image = inputs[name], inputs[""][0]
+    around = inputs.get(name.rpartition(".")[0], args)  # a list of layers is never called itself
     if hasattr(module, "window_size") and hasattr(block, "shift_size"):
         return _windowed(weights, module, block, around[0], size)
     if weights.ndim != 4 or len(weights) != len(image):

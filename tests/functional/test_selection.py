@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,7 +69,7 @@ def everything(n=3):
         "valid": torch.ones(n, 1, H, W, dtype=torch.bool),
         "intrinsics": camera.expand(n, -1, -1).contiguous(),
         "maps": {"object": label.expand(n, -1, -1, -1).contiguous(), "rank": wave.round(decimals=1)},
-        "model": lambda x: 1 + x.mean(1, keepdim=True),
+        "model": tiny.attending(),
     }
 
 
@@ -204,7 +205,7 @@ def test_a_new_selector_needs_only_a_registration():
 
     try:
         with torch.no_grad():
-            rank = ranked("by_model")
+            rank = ranked("by_model", model=lambda x: 1 + x.mean(1, keepdim=True))
         brightness = textured().mean(1).flatten(1).gather(1, rank.flatten(1).argsort(1))
         assert (brightness.diff(dim=1) > -1e-6).all()
     finally:

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from sparse_cases import SMALL, H, W, batch, network, one, value
 
@@ -124,7 +125,7 @@ def test_rows_equal_a_loop_over_single_masks(output):
 @pytest.mark.parametrize("name", SELECTORS.names())
 def test_every_selector_runs_forwards_and_backwards(name):
     plan = SparsePlan(selectors=(name,), reverse=(name,), budgets=(0.2, 1.0))
-    table = sparse(network(), batch(2), plan)
+    table = sparse(tiny.attending(), batch(2), plan)
     assert set(table.factor) == {name, f"{name}.reversed"}
     assert table[table.level == 1].value.notna().all()
     assert table[~table.metric.str.startswith("enrichment")].value.notna().all()

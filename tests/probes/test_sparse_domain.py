@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from sparse_cases import SMALL, H, W, batch, network, one, value
 
@@ -59,7 +60,8 @@ def test_a_bright_frame_outside_the_crop_is_kept_last(selector):
 @pytest.mark.parametrize("selector", SELECTORS.names())
 @pytest.mark.parametrize("suffix", ["", REVERSED])
 def test_the_order_within_and_outside_the_crop_stays(selector, suffix):
-    found, plain = (masker(p, framed()).rank(0, selector + suffix).flatten() for p in (CROPPED, PLAIN))
+    model = tiny.attending()
+    found, plain = (masker(p, framed(), model).rank(0, selector + suffix).flatten() for p in (CROPPED, PLAIN))
     assert found.dtype == plain.dtype
     assert torch.equal(found.sort().values, torch.arange(H * W, dtype=found.dtype))
     inside = INSIDE.flatten()
