@@ -1,7 +1,7 @@
 """One registry class for models, data sets, probes, metrics, selectors, fills and edits."""
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -52,7 +52,12 @@ class Registry:
 
     def _lookup(self, name: str) -> tuple[Callable[..., Any], dict[str, Any]]:
         if name not in self._items:
-            near = difflib.get_close_matches(str(name), self._items, n=1)
-            hint = f" Did you mean `{near[0]}`?" if near else ""
+            hint = did_you_mean(str(name), self._items)
             raise ValueError(f"Expected {self.kind} to be one of {self.names()}, but got {name!r}.{hint}")
         return self._items[name]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What to add to the error about an unknown name: the known name that is most like it, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean `{near[0]}`?" if near else ""

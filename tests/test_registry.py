@@ -2,6 +2,7 @@
 
 import pytest
 
+from depthprobe.models import load_model
 from depthprobe.registry import Registry
 
 
@@ -44,3 +45,19 @@ def test_an_unknown_name_lists_the_known_and_the_nearest(fruit):
         fruit["aple"]
     with pytest.raises(ValueError, match=r"but got 'xyz'\.$"):
         fruit.facts("xyz")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("zoo:pvtt.mixed", "zoo:pvt.mixed"), ("orcle:row?seed=1", "oracle:row"), ("tim:resnet18", "timm:resnet18")],
+)
+def test_a_mistyped_model_is_guessed(typed, meant):
+    with pytest.raises(
+        ValueError, match=rf"Expected `model` to be one of .*, but got '.*'\. Did you mean `{meant}`\?$"
+    ):
+        load_model(typed)
+
+
+def test_a_model_like_none_is_not_guessed():
+    with pytest.raises(ValueError, match=r"but got 'unheard'\.$"):
+        load_model("unheard")

@@ -3,7 +3,7 @@
 from urllib.parse import parse_qsl
 
 from depthprobe.models.adapter import DepthModel
-from depthprobe.registry import Registry
+from depthprobe.registry import Registry, did_you_mean
 
 MODELS = Registry("model")
 SCHEMES = Registry("model scheme")
@@ -29,7 +29,8 @@ def load_model(name: str) -> DepthModel:
         model = SCHEMES[scheme](rest, **options)
     else:
         known = [*MODELS.names(), *(f"{s}:{SCHEMES.facts(s)['form']}" for s in SCHEMES)]
-        raise ValueError(f"Expected `model` to be one of {known}, but got {name!r}.")
+        hint = did_you_mean(base, [*MODELS.names(), *(f"{s}:{rest}" for s in SCHEMES if rest)])
+        raise ValueError(f"Expected `model` to be one of {known}, but got {name!r}.{hint}")
     for key, text in added.items():
         OPTIONS[key](model, text, seed=int(options.get("seed", "0")))
     loaded: DepthModel = model.eval()
