@@ -12,7 +12,7 @@ from depthprobe.functional.selection_core import generator
 from depthprobe.functional.targets import Target
 from depthprobe.functional.terms import METRICS
 
-YEH = "Yeh et al. 2019, arXiv:1901.09392 (captum.metrics)"
+YEH = "Yeh et al. 2019, arXiv:1901.09392"
 ADEBAYO = "Adebayo et al. 2018, arXiv:1810.03292"
 
 
@@ -45,7 +45,8 @@ def infidelity(
     Convention: mean (I·a - (f(x) - f(x - I)))² over subsets I of blocks, each removed with probability `share`, the
     attribution scaled as suits it best, over mean (f(x) - f(x - I))²: 0 says everything, 1 as much as no attribution.
     A contribution predicts the sum of the removed ones, a sensitivity that times the difference to the baseline. NaN
-    where nothing changes the target, and for unsigned methods, which predict no change. Captum's has no denominator.
+    where nothing changes the target, and for unsigned methods, which predict no change. Captum has no denominator, for
+    which the network would have to read every changed image once more.
 
     Raises:
         ValueError: if shapes do not fit or a number is out of range.
@@ -70,28 +71,22 @@ def _missed_share(
     net: Scalar, image: Tensor, attribution: Tensor, away: Tensor, weight: Tensor, masks: Tensor, batch: int
 ) -> float:
     """Infidelity of one image: what the masks (samples,1,h,w) remove is `away`, times `weight` for the attribution."""
-    from captum.metrics import infidelity as mean_square
-
-    left = iter(masks)
-
-    def perturb(x: Tensor) -> tuple[Tensor, Tensor]:
-        removed = torch.stack([next(left) for _ in range(len(x))])
-        return removed * weight, x - removed * away
-
-    options = {"n_perturb_samples": len(masks), "max_examples_per_batch": batch, "normalize": True}
-    missed = mean_square(net, perturb, image, attribution, **options)
     with torch.no_grad():
         after = torch.cat([net(image - some * away) for some in masks.split(batch)])
-        moved = float((net(image) - after).double().square().mean())
-    return max(0.0, float(missed)) / moved if moved > 0 else torch.nan
+        moved = (net(image) - after).double()
+    said = (masks * weight * attribution).flatten(1).sum(1, dtype=torch.float64)
+    power, total = float(said.square().sum()), float(moved.square().sum())
+    best = float((said * moved).sum()) / power if power > 0 else 0.0
+    return float((best * said - moved).square().sum()) / total if total > 0 else torch.nan
 
 
-@METRICS.register("sensitivity_max", unit="1", better="lower", source=YEH, inputs="model image target")
+@METRICS.register("sensitivity_max", unit="1", better="lower", source=YEH, inputs="model image target attribution")
 def sensitivity_max(
     name: str,
     model: Callable[[Tensor], Tensor],
     image: Tensor,
     target: Target | Callable[[Tensor], Tensor],
+    attribution: Tensor,
     baseline: Tensor,
     *,
     seeds: Sequence[int],
@@ -102,24 +97,28 @@ def sensitivity_max(
 ) -> Tensor:
     """Largest relative change of an attribution when every value of the image moves by up to `radius`, (B,), float64.
 
-    Convention: |a(x + e) - a(x)| / |a(x)| (Euclidean), the largest over random e, uniform in [-radius, radius].
-    Random methods draw the same noise each time, so that only the image's part is measured.
+    Convention: |a(x + e) - a(x)| / |a(x)| (Euclidean), the largest over random e, uniform in [-radius, radius];
+    attribution (B,3,H,W) is a(x), as `attribute` gives it for the same seeds, baseline and options. Random methods draw
+    the same noise each time, so that only the image's part is measured. NaN where a(x) is 0 (captum gives |a(x + e)|).
 
     Raises:
         ValueError: if shapes do not fit or a number is out of range.
     """
     from captum.metrics import sensitivity_max as largest
 
-    check_shapes(image=(image, "b 3 h w"), baseline=(baseline, "b 3 h w"))
+    check_shapes(image=(image, "b 3 h w"), attribution=(attribution, "b 3 h w"), baseline=(baseline, "b 3 h w"))
     check_range("perturbations", perturbations, 1, 1e6)
     check_range("radius", radius, 0, 1, open_low=True)
     out = torch.full((len(image),), torch.nan, dtype=torch.float64)
     for i, seed in enumerate(seeds):
-        one = target.take(i) if isinstance(target, Target) else target
-        explain = functools.partial(_explained, name, model, one, baseline[i : i + 1], seed, batch, options)
+        if not bool(attribution[i].any()):
+            continue
+        mine, one = (target.take(i) if isinstance(target, Target) else target), slice(i, i + 1)
+        explain = functools.partial(
+            _explained, name, model, mine, attribution[one], baseline[one], seed, batch, options
+        )
         perturb = _jitter(generator(seed, "sensitivity"), radius)
-        found = largest(explain, image[i : i + 1], perturb, n_perturb_samples=perturbations)
-        out[i] = float(found)
+        out[i] = float(largest(explain, image[one], perturb, n_perturb_samples=perturbations))
     return out
 
 
@@ -127,17 +126,18 @@ def _explained(
     name: str,
     model: Callable[[Tensor], Tensor],
     target: Target | Callable[[Tensor], Tensor],
+    own: Tensor,
     baseline: Tensor,
     seed: int,
     batch: int,
     options: dict[str, float],
     image: Tensor | tuple[Tensor],
 ) -> Tensor | tuple[Tensor]:
-    """The attribution of copies of one image, as captum asks for it: the first time for a tuple, with a tuple."""
-    x = image[0] if isinstance(image, tuple) else image
-    absent = baseline.expand_as(x)
-    found = attribute(name, model, x, target, seeds=[seed] * len(x), baseline=absent, batch=batch, **options)
-    return (found,) if isinstance(image, tuple) else found
+    """The attribution of changed copies of one image; captum asks for its `own` first, with the image in a tuple."""
+    if isinstance(image, tuple):
+        return (own,)
+    absent = baseline.expand_as(image)
+    return attribute(name, model, image, target, seeds=[seed] * len(image), baseline=absent, batch=batch, **options)
 
 
 def _jitter(drawn: torch.Generator, radius: float) -> Callable[[Tensor], Tensor]:

@@ -17,7 +17,7 @@ from depthprobe.functional.targets import Target
 from depthprobe.models.adapter import DepthModel
 from depthprobe.models.hooks import evaluating
 from depthprobe.probes.attribution_curves import CONTROLS, Tracer
-from depthprobe.probes.attribution_plan import AttributionPlan, make_target
+from depthprobe.probes.attribution_plan import BLOCKS, AttributionPlan, make_target
 from depthprobe.probes.attribution_sanity import layers_with_weights, randomised
 from depthprobe.probes.attribution_where import Places
 from depthprobe.probes.measured import Measured, frame
@@ -31,7 +31,8 @@ from depthprobe.schema import plan_id
 class Explainer:
     """Attributions of one model's answers to one batch, on the canvas that the network reads.
 
-    Convention: the baseline is the image with every pixel removed by the plan's fill.
+    Convention: the baseline is the image with every pixel removed by the plan's fill, except of methods that have one
+    of their own (fact `baseline`: black).
     """
 
     def __init__(self, model: DepthModel, batch: Batch, plan: AttributionPlan) -> None:
@@ -41,17 +42,31 @@ class Explainer:
         self.canvas, self.packer = Canvas.of(model, batch, plan.seed, protocol), Packer(plan.batch)
         self.full = full_predictions(model, self.canvas, self.packer)
         image, nothing = self.canvas.image, torch.zeros_like(self.canvas.valid)
-        self.absent = fill_pixels(plan.fill, image, nothing, seeds=self.canvas.seeds, mean=model.card.fill)
+        filled = fill_pixels(plan.fill, image, nothing, seeds=self.canvas.seeds, mean=model.card.fill)
+        self._absent = {"given": filled, "none": filled, "black": torch.zeros_like(filled)}
+        self._without: dict[str, Tensor] = {}
 
     def target(self, text: str) -> tuple[Target, Tensor]:
         """The target, and which images (B,) have it: a region may be empty."""
-        target = make_target(text, self.model, self.canvas, self.canvas.valid & self.canvas.domain)
+        target = make_target(text, self.model, self.canvas, self.canvas.judged(self.protocol))
         return target, target(self.full).isfinite()
+
+    def absent(self, method: str) -> Tensor:
+        """What a method compares the images with, (B,3,h,w)."""
+        return self._absent[ATTRIBUTIONS.facts(method)["baseline"]]
+
+    def without(self, method: str) -> Tensor:
+        """The network's answers (B,1,h,w) to that."""
+        kind = ATTRIBUTIONS.facts(method)["baseline"]
+        if kind not in self._without:
+            nothing = dataclasses.replace(self.canvas, image=self._absent[kind])
+            self._without[kind] = full_predictions(self.model, nothing, self.packer)
+        return self._without[kind]
 
     def attribution(self, method: str, target: Target, has: Tensor) -> Tensor:
         """The attribution (B,3,h,w), 0 for images without the target."""
         found = attribute(
-            method, self.model, self.canvas.image, target, seeds=self.canvas.seeds, baseline=self.absent,
+            method, self.model, self.canvas.image, target, seeds=self.canvas.seeds, baseline=self.absent(method),
             batch=self.packer.size, **self.plan.options(method),
         )  # fmt: skip
         return torch.where(has.view(-1, 1, 1, 1), found, 0)
@@ -139,22 +154,20 @@ def attribution(model: DepthModel, batch: Batch, plan: AttributionPlan) -> pd.Da
 
 
 def _checks(seen: Explainer, method: str, target: Target, values: Tensor) -> list[Measured]:
-    plan, image, absent = seen.plan, seen.canvas.image, seen.absent
-    what = (method, seen.model, image, target)
-    settings: dict[str, Any] = {
-        "seeds": seen.canvas.seeds,
-        "perturbations": plan.perturbations,
-        "batch": seen.packer.size,
-    }
+    plan, absent = seen.plan, seen.absent(method)
+    what = (method, seen.model, seen.canvas.image, target, values, absent)
+    settings: dict[str, Any] = {"seeds": seen.canvas.seeds, "batch": seen.packer.size}
     found = []
     if "completeness_gap" in plan.checks and ATTRIBUTIONS.facts(method)["answers"] == "contribution":
-        change = target(seen.full) - target(torch.cat([seen.model(one) for one in absent.split(seen.packer.size)]))
+        change = target(seen.full) - target(seen.without(method))
         found.append(Measured("completeness_gap", tried.completeness_gap(values, change).cpu()))
     if "infidelity" in plan.checks:
-        found.append(Measured("infidelity", tried.infidelity(*what, values, absent, **settings, block=plan.size)))
+        masks = BLOCKS * plan.perturbations
+        value = tried.infidelity(*what, perturbations=masks, block=plan.size, **settings)
+        found.append(Measured("infidelity", value))
     if "sensitivity_max" in plan.checks:
-        settings |= {"radius": plan.radius, **plan.options(method)}
-        found.append(Measured("sensitivity_max", tried.sensitivity_max(*what, absent, **settings)))
+        settings |= {"perturbations": plan.perturbations, "radius": plan.radius, **plan.options(method)}
+        found.append(Measured("sensitivity_max", tried.sensitivity_max(*what, **settings)))
     return found
 
 

@@ -102,9 +102,7 @@ def context(model: DepthModel, batch: Batch, plan: ContextPlan) -> pd.DataFrame:
     batch, protocol = as_read(batch, plan.protocol)
     with torch.no_grad(), evaluating(model):
         canvas, packer = Canvas.of(model, batch, plan.seed, protocol), Packer(plan.batch)
-        judged = (
-            canvas.valid & canvas.domain & (canvas.depth > protocol.min_depth) & (canvas.depth < protocol.max_depth)
-        )
+        judged = canvas.judged(protocol)
         index, found = query_pixels(canvas.depth, judged, plan.queries, canvas.seeds)
         full = full_predictions(model, canvas, packer)
         seen = [_seen(model, canvas, index, fill, plan, packer) for fill in plan.fills]

@@ -86,8 +86,7 @@ def receptive_field(model: DepthModel, batch: Batch, plan: ReceptiveFieldPlan) -
     plan.protocol.check(model.card.output)
     batch, protocol = as_read(batch, plan.protocol)
     canvas = Canvas.of(model, batch, plan.seed, protocol)
-    judged = canvas.valid & canvas.domain & (canvas.depth > protocol.min_depth) & (canvas.depth < protocol.max_depth)
-    index, found = query_pixels(canvas.depth, judged, plan.queries, canvas.seeds)
+    index, found = query_pixels(canvas.depth, canvas.judged(protocol), plan.queries, canvas.seeds)
 
     def look(some: Sequence[int]) -> Tensor:
         mine = torch.tensor(some, device=index.device)

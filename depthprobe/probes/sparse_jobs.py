@@ -56,6 +56,11 @@ class Canvas:
             seeds=sample_seeds(batch.sample, seed),
         )
 
+    def judged(self, protocol: Protocol) -> Tensor:
+        """The pixels (B,1,h,w) that a protocol judges: valid, inside its crop and within its depths."""
+        within = (self.depth > protocol.min_depth) & (self.depth < protocol.max_depth)
+        return self.valid & self.domain & within
+
 
 def _inside(valid: Tensor, protocol: Protocol | None) -> Tensor:
     if protocol is None:

@@ -1,12 +1,13 @@
 """Infidelity, sensitivity, completeness and rank correlation against slow references and planted answers."""
 
+import captum.metrics
 import numpy as np
 import pytest
 import scipy.stats
 import tiny
 import torch
 
-from depthprobe.functional.attribution import attribute
+from depthprobe.functional.attribution import Scalar, attribute
 from depthprobe.functional.attribution_checks import (
     block_masks,
     completeness_gap,
@@ -60,8 +61,8 @@ def test_infidelity_equals_its_formula(name):
         name, model, image, MEAN, found, baseline, seeds=SEEDS, perturbations=7, block=3, share=0.4, batch=3
     )
     for i, seed in enumerate(SEEDS):
-        said, done = [], []
-        for mask in block_masks((H, W), seed, samples=7, block=3, share=0.4).double():
+        said, done, masks = [], [], block_masks((H, W), seed, samples=7, block=3, share=0.4).double()
+        for mask in masks:
             away = mask * (image[i] - baseline[i])
             weight = mask if name == "integrated_gradients" else away
             said.append(float((weight * found[i]).sum()))
@@ -71,6 +72,19 @@ def test_infidelity_equals_its_formula(name):
         best = (said * done).mean() / (said**2).mean()
         want = ((best * said - done) ** 2).mean() / (done**2).mean()
         assert float(got[i]) == pytest.approx(want, rel=1e-6, abs=1e-12)
+        assert float(got[i]) * (done**2).mean() == pytest.approx(captums(name, model, i, found, masks), rel=1e-6)
+
+
+def captums(name, model, i, found, masks):
+    """Captum's infidelity of one image: the same mean square, undivided."""
+    image, baseline = images()[i : i + 1], images(seed=1)[i : i + 1]
+
+    def perturb(x):
+        away = masks * (image - baseline)
+        return (masks if name == "integrated_gradients" else away).expand_as(x), x - away
+
+    net = Scalar(model, MEAN)
+    return float(captum.metrics.infidelity(net, perturb, image, found[i : i + 1], n_perturb_samples=7, normalize=True))
 
 
 def test_infidelity_is_undefined_without_a_change_or_a_sign():
@@ -90,14 +104,17 @@ def test_blocks_are_whole_and_as_many_as_said():
 
 
 def test_the_gradient_of_a_linear_network_is_not_sensitive():
-    image, model = images(), load_model("oracle:linear")
-    assert (sensitivity_max("gradient", model, image, MEAN, 0 * image, seeds=SEEDS) < 1e-9).all()
+    image, baseline, found = explained("gradient", load_model("oracle:linear"))
+    assert (
+        sensitivity_max("gradient", load_model("oracle:linear"), image, MEAN, found, baseline, seeds=SEEDS) < 1e-9
+    ).all()
 
 
 @pytest.mark.parametrize("name", ["input_x_gradient", "gradient_shap"])
 def test_sensitivity_equals_its_formula(name):
     model, image, baseline, radius = tiny.model().double(), images(), images(seed=1), 0.05
-    got = sensitivity_max(name, model, image, MEAN, baseline, seeds=SEEDS, perturbations=4, radius=radius)
+    own = attribute(name, model, image, MEAN, seeds=SEEDS, baseline=baseline)
+    got = sensitivity_max(name, model, image, MEAN, own, baseline, seeds=SEEDS, perturbations=4, radius=radius)
     for i, seed in enumerate(SEEDS):
         one = slice(i, i + 1)
         plain = attribute(name, model, image[one], MEAN, seeds=[seed], baseline=baseline[one])
@@ -107,6 +124,18 @@ def test_sensitivity_equals_its_formula(name):
             other = attribute(name, model, moved, MEAN, seeds=[seed], baseline=baseline[one])
             largest = max(largest, float((other - plain).norm() / plain.norm()))
         assert float(got[i]) == pytest.approx(largest, rel=1e-6)
+
+
+def test_sensitivity_is_relative_to_the_attribution_it_is_given():
+    """Which is not made again; without any there is nothing to be relative to."""
+    model, image = tiny.model().double(), images()
+    own = attribute("gradient", model, image, MEAN, seeds=SEEDS)
+    reads = []
+    model.register_forward_hook(lambda module, inputs, output: reads.append(len(output)))
+    own[1] = 0
+    found = sensitivity_max("gradient", model, image, MEAN, own, 0 * image, seeds=SEEDS, perturbations=3)
+    assert found[0] > 0 and found[1].isnan()
+    assert sum(reads) == 3
 
 
 def test_completeness_gap():
@@ -136,6 +165,6 @@ def test_wrong_arguments_say_what_was_expected():
     with pytest.raises(ValueError, match="Expected `baseline` to have shape"):
         infidelity("gradient", tiny.model(), image, MEAN, image, image[..., 1:], seeds=SEEDS)
     with pytest.raises(ValueError, match="Expected `radius` to be in"):
-        sensitivity_max("gradient", tiny.model(), image, MEAN, image, seeds=SEEDS, radius=0)
+        sensitivity_max("gradient", tiny.model(), image, MEAN, image, image, seeds=SEEDS, radius=0)
     with pytest.raises(ValueError, match="Expected `b` to have shape"):
         rank_correlation(image[:, :1], image)
