@@ -20,18 +20,20 @@ def randomised(model: nn.Module, share: float, seed: int) -> Iterator[nn.Module]
     """Shuffle the parameters of the last `share` of the layers while the block runs; afterwards they are as before.
 
     Convention: each parameter keeps its values in another order, so that the network keeps the scale of its activations
-    (the paper draws new values). ceil(share * layers) layers, counted from the last defined; statistics of
-    normalisation layers stay.
+    (the paper draws new values). ceil(share * layers) layers, counted from the last defined; a larger share shuffles
+    the layers of a smaller one as that did (the paper's cascade). Statistics of normalisation layers stay.
     """
     layers = layers_with_weights(model)
-    chosen = layers[len(layers) - math.ceil(round(share * len(layers), 6)) :]
-    parameters = {id(p): p for layer in chosen for p in layer.parameters(recurse=False)}.values()
+    last = layers[len(layers) - math.ceil(round(share * len(layers), 6)) :]
+    chosen = {id(p) for layer in last for p in layer.parameters(recurse=False)}
     kept: list[tuple[nn.Parameter, torch.Tensor]] = []
-    drawn = generator(seed, "random weights")
     try:
         with torch.no_grad():
-            for parameter in parameters:
+            for name, parameter in model.named_parameters():
+                if id(parameter) not in chosen:
+                    continue
                 kept.append((parameter, parameter.detach().clone()))
+                drawn = generator(seed, f"random weights of {name}")
                 order = torch.randperm(parameter.numel(), generator=drawn).to(parameter.device)
                 parameter.copy_(parameter.flatten()[order].view_as(parameter))
         yield model

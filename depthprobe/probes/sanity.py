@@ -1,13 +1,11 @@
 """Does a network's answer come from the image and from what it learnt? Controls that need no labels."""
 
 import dataclasses
-import math
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
 from depthprobe.checks import check_range
 from depthprobe.data.batch import Batch
@@ -15,7 +13,7 @@ from depthprobe.functional.quantities import agreement, spread_ratio
 from depthprobe.functional.selection import sample_seeds
 from depthprobe.functional.selection_core import generator
 from depthprobe.models.adapter import DepthModel
-from depthprobe.models.hooks import evaluating
+from depthprobe.probes.attribution_sanity import randomised
 from depthprobe.probes.error import predict
 from depthprobe.probes.registry import PROBES
 from depthprobe.probes.responses import Values, as_rows
@@ -50,9 +48,9 @@ class SanityPlan:
     """Which controls.
 
     Convention:
-        inputs: names (INPUTS).
-        weights: shares of the parameter tensors, counted from the output backwards in the order of their registration,
-            whose entries are shuffled (each tensor in itself, so that its distribution stays); 1 is all of them.
+        inputs: names (INPUTS), made at the size at which the network reads the image: a later resize would average the
+            pixels' noise away, and leave the network with a nearly constant image.
+        weights: shares of the layers, from the output backwards, whose weights are shuffled (`randomised`); 1 is all.
     """
 
     inputs: tuple[str, ...] = ("constant", "pixel_shuffle", "noise")
@@ -83,15 +81,13 @@ def sanity(model: DepthModel, batch: Batch, plan: SanityPlan) -> pd.DataFrame:
 
     Convention: `agreement@self`, the correlation of the network's own output (whatever its kind, without truth or
     mask) with that to the image as it is, and `spread_ratio@self`, its standard deviation over that one's. Factor =
-    the input control, or "weights" with level = the share of shuffled parameter tensors. An answer that rests on the
+    the input control, or "weights" with level = the share of shuffled layers. An answer that rests on the
     image agrees little with those; a constant answer has a spread of 0 and no agreement (NaN). A network without
     parameters is left as it is by "weights": 1.
     """
-    clean = predict(model, batch.image)
-    values = [
-        one for name, level, other in _answers(model, batch, plan) for one in _compared(name, level, clean, other)
-    ]
-    return as_rows(batch.sample, values)
+    image = model.canvas(batch.image)
+    clean, answers = predict(model, image), _answers(model, image, batch.sample, plan)
+    return as_rows(batch.sample, [one for name, at, other in answers for one in _compared(name, at, clean, other)])
 
 
 def _compared(name: str, level: float, clean: Tensor, other: Tensor) -> Iterator[Values]:
@@ -99,27 +95,15 @@ def _compared(name: str, level: float, clean: Tensor, other: Tensor) -> Iterator
     yield "spread_ratio@self", name, level, "", spread_ratio(clean, other)
 
 
-def _answers(model: DepthModel, batch: Batch, plan: SanityPlan) -> Iterator[tuple[str, float, Tensor]]:
-    colour = torch.tensor(model.card.fill).to(batch.image)
-    seeds = sample_seeds(batch.sample, plan.seed)
+def _answers(
+    model: DepthModel, image: Tensor, sample: Sequence[str], plan: SanityPlan
+) -> Iterator[tuple[str, float, Tensor]]:
+    colour, seeds = torch.tensor(model.card.fill).to(image), sample_seeds(sample, plan.seed)
     for name in plan.inputs:
         draw = INPUTS[name]
-        images = [draw(one, colour, generator(seed, name)) for one, seed in zip(batch.image, seeds, strict=True)]
-        yield name, float("nan"), predict(model, torch.stack(images))
-    names = [name for name, _ in model.named_parameters()]
+        empty = [draw(one, colour, generator(seed, name)) for one, seed in zip(image, seeds, strict=True)]
+        yield name, float("nan"), predict(model, torch.stack(empty))
     for share in plan.weights:
-        chosen = names[len(names) - math.ceil(round(share * len(names), 6)) :]
-        yield "weights", share, _shuffled(model, batch.image, chosen, plan.seed)
-
-
-def _shuffled(model: DepthModel, image: Tensor, names: Sequence[str], seed: int) -> Tensor:
-    """The answer with the entries of some parameters shuffled; the network itself keeps its own."""
-    own = dict(model.named_parameters())
-    with torch.no_grad(), evaluating(model):
-        mixed = {}
-        for name in names:
-            flat = own[name].detach().flatten()
-            order = torch.randperm(len(flat), generator=generator(seed, name)).to(flat.device)
-            mixed[name] = flat[order].view(own[name].shape)
-        out: Tensor = functional_call(model, mixed, (model.canvas(image),))
-    return out
+        with randomised(model, share, plan.seed):
+            answer = predict(model, image)
+        yield "weights", share, answer

@@ -12,6 +12,7 @@ from sparse_cases import H, W, batch, network, value
 from torch import nn
 
 from depthprobe.functional.attribution import ATTRIBUTIONS
+from depthprobe.functional.protocol import get_protocol
 from depthprobe.models import DepthModel, ModelCard, load_model
 from depthprobe.probes.attribution import AttributionPlan, attribution, attribution_maps
 from depthprobe.probes.attribution_plan import make_target, parse_target
@@ -83,6 +84,30 @@ def test_checks_are_made_where_they_mean_something():
     assert np.isnan(value(table, metric="rank_correlation@random_weights")).all(), "an oracle has no weights"
 
 
+def test_every_contribution_is_held_against_its_own_baseline():
+    """Gradient times intensity says what black would change; against grey the true answer would seem incomplete."""
+    plan = dataclasses.replace(
+        PLAN, methods=("input_x_gradient", "integrated_gradients"), curves=(), perturbations=2,
+        checks=("completeness_gap", "infidelity"),
+    )  # fmt: skip
+    table = attribution(load_model("oracle:linear"), batch(2), plan)
+    for method in plan.methods:
+        assert (value(table, metric="completeness_gap", factor=method) < 1e-4).all()
+        assert (value(table, metric="infidelity", factor=method) < 1e-4).all()
+
+
+def test_targets_count_where_the_protocol_judges():
+    model, data = network(), batch(3)
+    near = dataclasses.replace(get_protocol("scenes"), max_depth=2.4)
+    plan = dataclasses.replace(
+        PLAN, methods=("gradient",), targets=("region:far",), curves=(), checks=("sensitivity_max",), perturbations=2
+    )
+    assert (data.valid & (data.depth > 2.4)).any()
+    capped = attribution(model, data, dataclasses.replace(plan, protocol=near))
+    invalid = attribution(model, data.replace(valid=data.valid & (data.depth < 2.4)), plan)
+    np.testing.assert_array_equal(value(capped, metric="sensitivity_max"), value(invalid, metric="sensitivity_max"))
+
+
 class Deaf(nn.Module):
     """Weights that decide nothing: its attribution is that of pixels' brightness, whatever the weights."""
 
@@ -117,6 +142,15 @@ def test_weights_are_shuffled_from_the_output_backwards_and_come_back():
             assert all(torch.equal(now[n].flatten().sort().values, before[n].flatten().sort().values) for n in now)
             raise ArithmeticError
         assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
+
+
+def test_a_larger_share_shuffles_the_layers_of_a_smaller_one_alike():
+    model = tiny.model()
+    found = []
+    for share in (0.3, 1.0):
+        with randomised(model, share, 0):
+            found.append(model.net.last.weight.clone())
+    assert torch.equal(*found) and not torch.equal(found[0], model.net.last.weight)
 
 
 def test_a_target_that_an_image_lacks_is_undefined_there_alone():

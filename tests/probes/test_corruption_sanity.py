@@ -1,7 +1,5 @@
 """The corruption and sanity probes: planted answers and plain references."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import tiny
@@ -11,8 +9,10 @@ from depthprobe.functional.corruption import severity_level
 from depthprobe.functional.perturb import PERTURBATIONS
 from depthprobe.functional.protocol import Protocol
 from depthprobe.functional.quantities import agreement, spread_ratio
-from depthprobe.models import load_model
+from depthprobe.functional.selection_core import generator
+from depthprobe.models import DepthModel, ModelCard, load_model
 from depthprobe.probes.corruption import CorruptionPlan, corruption
+from depthprobe.probes.error import predict
 from depthprobe.probes.sanity import SanityPlan, sanity
 
 MAE = Protocol(name="mae", metrics=("mae",))
@@ -84,18 +84,44 @@ def test_a_model_of_brightness_says_what_it_sees():
     assert one.image.std() > 0
 
 
-def test_shuffled_weights_are_those_of_the_tensors_nearest_to_the_output():
+def test_shuffled_weights_are_those_of_the_layers_nearest_to_the_output():
     model, one = tiny.model(), batch()
-    names = [name for name, _ in model.named_parameters()]
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    table = sanity(model, one, SanityPlan(inputs=(), weights=(1 / len(names), 1.0)))
+    table = sanity(model, one, SanityPlan(inputs=(), weights=(1 / 3, 1.0), seed=5))
     assert all(torch.equal(v, model.state_dict()[k]) for k, v in before.items())
-    last = dict(model.named_parameters())[names[-1]]
-    if last.numel() == 1:  # a bias of one number cannot be shuffled
-        np.testing.assert_allclose(value(table, "agreement@self", level=1 / len(names)), 1, atol=1e-9)
+    other, weight = tiny.model(), "net.last.weight"  # of three layers the last; its bias of one number has no order
+    order = torch.randperm(before[weight].numel(), generator=generator(5, f"random weights of {weight}"))
+    with torch.no_grad():
+        other.net.last.weight.copy_(before[weight].flatten()[order].view(before[weight].shape))
+    want = agreement(predict(model, one.image), predict(other, one.image))
+    assert value(table, "agreement@self", level=1 / 3)[0] == pytest.approx(float(want), abs=1e-9)
     assert value(table, "agreement@self", level=1.0)[0] < 0.999
-    other = sanity(model, one, dataclasses.replace(SanityPlan(inputs=()), seed=1))
-    assert value(other, "agreement@self", level=1.0)[0] != value(table, "agreement@self", level=1.0)[0]
+    reseeded = sanity(model, one, SanityPlan(inputs=(), seed=6))
+    assert value(reseeded, "agreement@self", level=1.0)[0] != value(table, "agreement@self", level=1.0)[0]
+
+
+class Seeing(torch.nn.Module):
+    """Brightness; keeps the images that it reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(x)
+        return 1 + x.mean(1, keepdim=True)
+
+
+def test_what_has_no_content_is_made_at_the_size_that_the_network_reads():
+    """Made larger and resized, shuffled pixels and noise would average out to a nearly constant image."""
+    card = ModelCard(name="seeing", tag="v1", family="cnn", output="metric_depth", size=(10, 13), mean=(0.0,) * 3,
+                     std=(1.0,) * 3)  # fmt: skip
+    model, one = DepthModel(Seeing(), card).eval(), batch()
+    sanity(model, one, SanityPlan(inputs=("pixel_shuffle", "noise"), weights=()))
+    clean, shuffled, noise = model.net.seen
+    assert not torch.equal(shuffled, clean)
+    assert torch.equal(shuffled.flatten(2).sort().values, clean.flatten(2).sort().values)
+    assert torch.allclose(noise.std((2, 3)), clean.std((2, 3)), rtol=0.25)
 
 
 def test_sanity_plans_are_checked():
