@@ -1,9 +1,10 @@
 """Common corruptions: what cameras, weather and codecs do to an image while the depth stays where it is.
 
-After Hendrycks & Dietterich 2019 (arXiv:1903.12261), written anew; what is simplified is said in each entry. Left out:
-those that move pixels (elastic, glass and zoom blur), for their depth would have to move along, and those that need
-photographs of ice or water (frost, spatter). Facts beyond those of `perturb`: `severities`, the levels of the five
-severities; a level in px is that of an image whose shorter side is 224 (see `severity_level`).
+After Hendrycks & Dietterich 2019 (arXiv:1903.12261), written anew with the severities of their code; what is simplified
+is said in each entry. Left out: those that move pixels (elastic, glass and zoom blur), for their depth would have to
+move along, those that cover the image with something of a depth of its own (snow, frost, spatter), and saturation (an
+edit without severities here). Facts beyond those of `perturb`: `severities`, the levels of the five severities; a level
+in px is that of an image whose shorter side is 224, the size of theirs (see `severity_level`).
 """
 
 import functools

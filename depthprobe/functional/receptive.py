@@ -1,7 +1,9 @@
 """The effective receptive field: how far away the pixels are that move the depth at one pixel (Luo et al. 2016).
 
 Distances are those of square windows (the larger of the two offsets), as the radii of the probe `context`, so that
-what a network could use and what it does use are read on one axis.
+what a network could use and what it does use are read on one axis. The paper averages gradients over inputs and calls
+receptive what exceeds 4.55 % of the centre; here energy is the squared gradient, image by image, and a share of it
+holds for any shape of the field.
 """
 
 from collections.abc import Callable

@@ -57,6 +57,8 @@ def _window(module: nn.Module) -> tuple[int, ...]:
 
 
 def _measured(model: DepthModel, image: Tensor, modules: dict[str, nn.Module]) -> dict[str, int]:
+    if not modules:
+        return {}
     size = model.canvas_size(image.shape[-2], image.shape[-1])
     with torch.no_grad(), evaluating(model), _shapes(modules, size) as shapes:
         model(image[:1])

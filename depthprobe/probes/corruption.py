@@ -24,7 +24,9 @@ class CorruptionPlan:
     Convention:
         protocol: a Protocol or the name of one; its metrics are measured.
         corruptions: names of perturbations that have severities; every one leaves the depth where it is.
-        severities: of 1 to 5; lengths in pixels grow with the image's shorter side. The seed decides the random ones.
+        severities: of 1 to 5; lengths in pixels grow with the image's shorter side. The seed decides the random ones,
+            which are the same for every image. Images are corrupted at the size at which the data set has them, alike
+            for all networks: one that reads them smaller averages noise away (compare networks of one size).
     """
 
     protocol: Protocol = dataclasses.field(default_factory=lambda: get_protocol("scenes"))
