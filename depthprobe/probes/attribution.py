@@ -136,7 +136,7 @@ def attribution(model: DepthModel, batch: Batch, plan: AttributionPlan) -> pd.Da
         seen = Explainer(model, batch, plan)
         judge = Judge(seen.full, seen.batch, seen.protocol, model.card.output)
         options: dict[str, Any] = {"curves": plan.curves, "shares": plan.shares, "fill": plan.fill}
-        tracer = Tracer(model, seen.canvas, judge, seen.packer, **options)
+        tracer = Tracer(model, seen.canvas, judge, seen.packer, square=plan.square, **options)
         controls = [m._replace(factor=c) for c in CONTROLS for m in tracer.follow(c)]
         places = Places.of(seen.canvas) if plan.where else None
         for text in plan.targets:

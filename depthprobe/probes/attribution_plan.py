@@ -33,6 +33,8 @@ class AttributionPlan:
         methods: names in ATTRIBUTIONS. targets: as `parse_target` reads them: "mean", "edge_gradient", "error",
             "pixel:0.5:0.5" (shares of height and width), "region:far", "contrast:far:near", "band:2:4" (metres).
         curves: names in CURVES; shares: of the pixels removed (deletion, road) or shown (insertion), in (0, 1].
+        square: side of the squares of pixels that are removed or shown as a whole, 1 for single pixels. ROAD repairs
+            single pixels better than a hole, so that with 1 the control `centre`, one hole, beats what is scattered.
         fill: what replaces removed pixels, and what the image is compared with where nothing of it is left (baseline).
         checks: those of CHECKS that are made. Sensitivity costs `perturbations` attributions more.
         randomise: shares of the layers, from the output backwards, whose weights are shuffled (Adebayo et al. 2018).
@@ -50,6 +52,7 @@ class AttributionPlan:
     metrics: tuple[str, ...] = ("abs_rel", "grad_mae")
     curves: tuple[str, ...] = ("deletion", "insertion", "road")
     shares: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75)
+    square: int = 1
     fill: str = "mean"
     checks: tuple[str, ...] = CHECKS
     randomise: tuple[float, ...] = (0.25, 1.0)
@@ -86,7 +89,7 @@ class AttributionPlan:
                 check_one_of(kind, one, known)
         for share in (*self.shares, *self.randomise):
             check_range("share", share, 0, 1, open_low=True)
-        for name in ("steps", "samples", "window", "stride", "size", "perturbations", "batch"):
+        for name in ("square", "steps", "samples", "window", "stride", "size", "perturbations", "batch"):
             check_range(name, getattr(self, name), 1, 1e6)
         check_range("radius", self.radius, 0, 1, open_low=True)
         check_range("deviation", self.deviation, 0, 1)
