@@ -119,8 +119,8 @@ def texture(model: DepthModel, batch: Batch, plan: TexturePlan) -> pd.DataFrame:
     texture energy (factor "energy", level = where the band begins), all where the truth is smooth, no contour of the
     image is near (`texture_zone`) and the protocol judges. Reliance: factor = edit,
     level = its strength; the protocol's metrics against truth and `@self` = against the answer to the unchanged image,
-    whose 0 is no reliance; factor2 = the control that changes the pixels as much (`pixel_change`) without touching
-    texture as such. A network rests on texture by what it reacts more to the edit than to the control.
+    whose 0 is no reliance; factor2 = the control that changes the pixels as much (`pixel_change`), whatever they show.
+    It is a yardstick and no zero: it draws a pattern where there was none, and a reader of texture reacts to that too.
 
     Raises:
         ValueError: if the protocol refuses the network's output kind, or does not fit the images.
