@@ -1,7 +1,6 @@
 """Which pixels does a network's depth rest on, and can the answer be believed (METHODS 3)?"""
 
 import dataclasses
-import json
 from typing import Any
 
 import pandas as pd
@@ -20,12 +19,12 @@ from depthprobe.probes.attribution_curves import CONTROLS, Tracer
 from depthprobe.probes.attribution_plan import BLOCKS, AttributionPlan, make_target
 from depthprobe.probes.attribution_sanity import layers_with_weights, randomised
 from depthprobe.probes.attribution_where import Places
+from depthprobe.probes.galleries import describe, pictures
 from depthprobe.probes.measured import Measured, frame
 from depthprobe.probes.reading import as_read
 from depthprobe.probes.registry import PROBES
 from depthprobe.probes.sparse_jobs import Canvas, Packer
 from depthprobe.probes.sparse_judge import Judge, full_predictions
-from depthprobe.schema import plan_id
 
 
 class Explainer:
@@ -89,15 +88,12 @@ def attribution_maps(model: DepthModel, batch: Batch, plan: AttributionPlan) -> 
         ]
     batch = seen.batch
     pred, mask = prepare(seen.full, batch.depth, batch.valid, kind=model.card.output, protocol=seen.protocol)
-    depth = batch.depth.where(mask, torch.nan)
-    image = (batch.image.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
+    shown = pictures(batch, pred, mask)
     return [
         {
-            "image": image[i].cpu().numpy(),
-            "depth": depth[i, 0].float().cpu().numpy(),
-            "pred": pred[i, 0].float().cpu().numpy(),
+            **shown[i],
             "score": score[i, 0].float().cpu().numpy(),
-            "meta": _meta(model, batch, plan, i, method, text),
+            "meta": describe(model, batch, i, plan, "attribution", (method, None, text), {}),
         }
         for method, text, score in found
         for i in range(len(batch))
@@ -182,19 +178,3 @@ def _sanity(seen: Explainer, method: str, target: Target, has: Tensor, score: Te
             likeness = tried.rank_correlation(score, other).cpu()
         found.append(Measured("rank_correlation@random_weights", likeness, level=share))
     return found
-
-
-def _meta(model: DepthModel, batch: Batch, plan: AttributionPlan, i: int, method: str, target: str) -> str:
-    meta: dict[str, Any] = {
-        "sample": batch.sample[i],
-        "group": batch.group[i],
-        "model": model.card.name,
-        "probe": "attribution",
-        "plan": plan_id(plan),
-        "factor": method,
-        "level": None,
-        "factor2": target,
-        "metrics": {},
-        "protocol": plan.protocol.name,
-    }
-    return json.dumps(meta)

@@ -1,8 +1,6 @@
 """How wrong is a network? The protocol's metrics per sample."""
 
 import dataclasses
-import json
-import math
 from typing import Any
 
 import pandas as pd
@@ -13,9 +11,10 @@ from depthprobe.data.batch import Batch
 from depthprobe.functional.protocol import Protocol, evaluate, prepare
 from depthprobe.models.adapter import DepthModel
 from depthprobe.models.hooks import evaluating
+from depthprobe.probes.galleries import describe, pictures
 from depthprobe.probes.reading import as_read, known_facts
 from depthprobe.probes.registry import PROBES
-from depthprobe.schema import plan_id, rows
+from depthprobe.schema import rows
 
 
 def error_maps(model: DepthModel, batch: Batch, plan: Protocol) -> list[dict[str, Any]]:
@@ -28,16 +27,10 @@ def error_maps(model: DepthModel, batch: Batch, plan: Protocol) -> list[dict[str
     raw = predict(model, batch.image, flip=plan.flip)
     pred, mask = prepare(raw, batch.depth, batch.valid, kind=model.card.output, protocol=protocol)
     values = _values(raw, model.card.output, batch, protocol)
-    depth = batch.depth.where(mask, torch.nan)
-    image = (batch.image.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
+    metrics = [{name: float(value[i]) for name, value in values.items()} for i in range(len(batch))]
     return [
-        {
-            "image": image[i].cpu().numpy(),
-            "depth": depth[i, 0].float().cpu().numpy(),
-            "pred": pred[i, 0].float().cpu().numpy(),
-            "meta": _meta(model, batch, plan, i, {name: float(value[i]) for name, value in values.items()}),
-        }
-        for i in range(len(batch))
+        {**shown, "meta": describe(model, batch, i, plan, "error", ("", None, ""), metrics[i])}
+        for i, shown in enumerate(pictures(batch, pred, mask))
     ]
 
 
@@ -73,19 +66,3 @@ def _values(raw: Tensor, kind: str, batch: Batch, protocol: Protocol) -> dict[st
     names = protocol.metrics if "failed" in protocol.metrics else (*protocol.metrics, "failed")
     protocol = dataclasses.replace(protocol, metrics=names)
     return evaluate(raw, batch.depth, batch.valid, kind=kind, protocol=protocol, **known_facts(batch))
-
-
-def _meta(model: DepthModel, batch: Batch, plan: Protocol, i: int, metrics: dict[str, float]) -> str:
-    meta = {
-        "sample": batch.sample[i],
-        "group": batch.group[i],
-        "model": model.card.name,
-        "probe": "error",
-        "plan": plan_id(plan),
-        "factor": "",
-        "level": None,
-        "factor2": "",
-        "metrics": {name: None if math.isnan(value) else value for name, value in metrics.items()},
-        "protocol": plan.name,
-    }
-    return json.dumps(meta)

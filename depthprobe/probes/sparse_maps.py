@@ -1,6 +1,5 @@
 """What a gallery of the sparse probe shows: the image, its kept pixels, the prediction and the truth."""
 
-import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -11,11 +10,11 @@ from depthprobe.data.batch import Batch
 from depthprobe.functional.protocol import prepare
 from depthprobe.models.adapter import DepthModel
 from depthprobe.models.hooks import evaluating
+from depthprobe.probes.galleries import as_bytes, describe
 from depthprobe.probes.reading import as_read
 from depthprobe.probes.sparse_jobs import Canvas, Masker, Packer
 from depthprobe.probes.sparse_judge import Judge, full_predictions
 from depthprobe.probes.sparse_plan import Job, SparsePlan, all_jobs
-from depthprobe.schema import plan_id
 
 SHOWN = (0.05, 0.2)
 """Budgets in galleries: the plan's nearest (in ratio) to these."""
@@ -80,28 +79,3 @@ def thin(x: torch.Tensor) -> torch.Tensor:
     """Maps (B,C,H,W) with at most LONGEST pixels per side."""
     step = -(-max(x.shape[-2:]) // LONGEST)
     return x[..., ::step, ::step]
-
-
-def as_bytes(image: torch.Tensor) -> Any:
-    """Images (B,3,H,W) in [0,1] as uint8 arrays (B,H,W,3)."""
-    return (image.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-
-
-def describe(
-    model: DepthModel, batch: Batch, i: int, plan: Any, probe: str, place: tuple[str, float, str],
-    metrics: dict[str, float],
-) -> str:  # fmt: skip
-    """What a gallery says of sample `i`, as JSON; place = (factor, level, factor2)."""
-    meta = {
-        "sample": batch.sample[i],
-        "group": batch.group[i],
-        "model": model.card.name,
-        "probe": probe,
-        "plan": plan_id(plan),
-        "factor": place[0],
-        "level": place[1],
-        "factor2": place[2],
-        "metrics": {name: None if math.isnan(value) else value for name, value in metrics.items()},
-        "protocol": plan.protocol.name,
-    }
-    return json.dumps(meta)
