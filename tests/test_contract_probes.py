@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import json
 import random
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -178,6 +179,12 @@ def test_the_facts_of_a_probe(probe, batch):
     assert len(set(axes.values())) == len(axes)
     frame = PROBES[probe](tiny.model(), batch, plan)
     assert {c for c in AXES if frame[c].nunique() > 1} <= set(axes), "an axis that varies has a reader's name"
+
+
+def test_the_readme_says_what_every_probe_asks(probe):
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in readme.splitlines() if line.startswith("| `")]
+    assert sum(f"`{probe}`" in row for row in rows) == 1
 
 
 @pytest.mark.parametrize("name", [p for p in PROBES if "maps" in PROBES.facts(p)])
