@@ -28,7 +28,7 @@ from depthprobe.probes.error import predict
 from depthprobe.report.source import Source
 
 ERROR = 0.5  # range of the colours of the signed error, in ln
-TICKS = (0.2, 0.5, 1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 80)  # metres
+TICKS = (0.2, 0.5, 0.7, 1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7, 10, 15, 20, 30, 50, 80)  # metres
 MOST = 5  # edits that fit side by side
 _BAR = 0.45  # inches below the pictures for the colour bars
 

@@ -179,3 +179,24 @@ def test_names_tell_the_level_of_filters():
     assert names["low_pass"] == "low-pass (2 px)"
     assert names["palette_swap"] == "swapped colours"
     assert names["texture_swap"] == "other materials"
+
+
+def test_titles_count_what_is_decided():
+    ends = pd.DataFrame({"metric": [TEXTURED] * 3 + [GROWTH] * 3,
+                         "verdict": ["better", "better", "worse", "undecided", "equivalent", "worse"]})  # fmt: skip
+    said = texture_figures._counted(ends, [TEXTURED, GROWTH])
+    assert (
+        "of 3 pairs: error in texture smaller in 2, larger in 1; growth of the error with texture smaller in 0, "
+        in said
+    )
+    assert "larger in 1 (others: undecided or alike)" in said
+    own = pd.DataFrame({"factor": "texture_swap", "model": ["zoo:a", "zoo:b", "zoo:c"], "mean_a": [30.0, 20.0, 10.0],
+                        "mean_b": [12.0, 25.0, 11.0], "verdict": ["better", "worse", "undecided"]})  # fmt: skip
+    said = texture_figures._moved(own, "texture_swap")
+    assert said.startswith("Under other materials depth moves by 11.0 % (c) to 25.0 % (b)")
+    assert said.endswith("in 1 of 3 networks and more in 1 (1 undecided)")
+    assert "a 12.0 % against 30.0 % (less); b 25.0 % against 20.0 % (more)" in a04.controlled(own, "texture_swap")
+    grown = pd.DataFrame(
+        {"model": ["zoo:a", "zoo:b"], "estimate": [10.0, -3.0], "low": [5.0, -9.0], "high": [15.0, 3.0]}
+    )
+    assert texture_figures._grown(grown).startswith("Error grows with texture in 1 of 2 networks and falls in 0;")
