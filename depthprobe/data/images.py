@@ -16,6 +16,7 @@ from PIL import Image
 from depthprobe.checks import check_one_of
 from depthprobe.data.batch import Batch
 from depthprobe.data.dataset import SampleError
+from depthprobe.data.photographs import PhotographEditor
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
@@ -160,6 +161,8 @@ def one_sample(
 ) -> Batch:
     """A batch of one from an RGB picture (H,W,3), depth in metres (H,W), its valid mask and 3x3 intrinsics (9 numbers).
 
+    With intrinsics, its objects can be cut and pasted (`PhotographEditor`).
+
     Raises:
         SampleError: if picture and depth differ in size, or no pixel is valid; `source` names the files.
     """
@@ -184,6 +187,7 @@ def one_sample(
         intrinsics=matrix,
         sample=(sample,),
         group=(group,),
+        editor=None if matrix is None else PhotographEditor(),
     )
 
 

@@ -1,4 +1,4 @@
-"""The registry of image-space edits, and what several of them share."""
+"""The registry of image-space edits, what several of them share, and the error of an edit that is not possible."""
 
 from torch import Tensor
 
@@ -6,6 +6,10 @@ from depthprobe.checks import check_range
 from depthprobe.registry import Registry
 
 PERTURBATIONS = Registry("perturbation")
+
+
+class EditError(ValueError):
+    """An edit that a sample does not allow."""
 
 
 def blend(image: Tensor, other: Tensor, level: float) -> Tensor:

@@ -65,13 +65,13 @@ def _cells(depth: Floats, inverse: Floats, valid: Bools, within: Floats) -> list
             where[cell] = valid[cell]
             if where[cell].mean() < 0.5:
                 continue
-            error = (np.abs(_deviation(depth, inverse, _fit(inverse, depth, where))) / within)[where]
+            error = (np.abs(deviation(depth, inverse, inverse_plane(inverse, depth, where))) / within)[where]
             if error.max() < 1:
                 found.append((float(np.sqrt((error**2).mean())), top, left, cell))
     return [cell for *_, cell in sorted(found, key=lambda one: one[:3])]
 
 
-def _fit(inverse: Floats, depth: Floats, where: Bools) -> Floats:
+def inverse_plane(inverse: Floats, depth: Floats, where: Bools) -> Floats:
     """(a, b, c) of 1 / depth = a + b x + c y by least squares of the relative error of depth."""
     y, x = np.nonzero(where)
     weight = depth[where]
@@ -79,7 +79,7 @@ def _fit(inverse: Floats, depth: Floats, where: Bools) -> Floats:
     return np.asarray(np.linalg.lstsq(design, inverse[where] * weight, rcond=None)[0], np.float64)
 
 
-def _deviation(depth: Floats, inverse: Floats, plane: Floats) -> Floats:
+def deviation(depth: Floats, inverse: Floats, plane: Floats) -> Floats:
     """Relative deviation of a depth map from a plane, to first order: depth * (1 / depth - plane)."""
     y, x = np.ogrid[: depth.shape[0], : depth.shape[1]]
     out: Floats = depth * (inverse - (plane[0] + plane[1] * x + plane[2] * y))
@@ -92,7 +92,7 @@ def _grown(depth: Floats, inverse: Floats, free: Bools, cell: tuple[slice, slice
     plane[cell] = free[cell]
     seed = plane.copy()
     for _ in range(3):
-        agrees = free & (np.abs(_deviation(depth, inverse, _fit(inverse, depth, plane))) < within)
+        agrees = free & (np.abs(deviation(depth, inverse, inverse_plane(inverse, depth, plane))) < within)
         parts, _ = ndimage.label(agrees)
         here = np.bincount(parts[seed & agrees], minlength=1)
         if len(here) < 2 or here[1:].max() == 0:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from depthprobe.checks import check_shapes
 from depthprobe.functional import protocol_presets  # noqa: F401  (they register into PROTOCOLS)
-from depthprobe.functional.alignment import align_maps
+from depthprobe.functional.alignment import fit_maps
 from depthprobe.functional.conversion import DEPTH_KINDS, depth_to_disparity
 from depthprobe.functional.geometry import resize_map
 from depthprobe.functional.metrics import Terms, Truth, measure
@@ -77,14 +77,21 @@ def evaluate(
     return evaluate_prepared(pred, prepare_truth(depth, valid, protocol, **known), kind=kind)
 
 
-def prepare(pred: Tensor, depth: Tensor, valid: Tensor, *, kind: str, protocol: Protocol) -> tuple[Tensor, Tensor]:
-    """What the metrics are computed from: the aligned, clamped prediction (B,1,H,W) in metres, and the mask."""
+def prepare(
+    pred: Tensor, depth: Tensor, valid: Tensor, *, kind: str, protocol: Protocol, fitted: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """What the metrics are computed from: the aligned, clamped prediction (B,1,H,W) in metres, and the mask.
+
+    Convention: `fitted`: the prediction whose alignment is taken, of the size of `pred`; None: its own.
+    """
     prepared = prepare_truth(depth, valid, protocol)
-    terms = _terms(pred, prepared, kind, None)
+    terms = _terms(pred, prepared, kind, None, fitted)
     return terms.raw.nan_to_num(protocol.min_depth)[:, None], prepared.mask
 
 
-def _terms(pred: Tensor, prepared: PreparedTruth, kind: str, index: Sequence[int] | None) -> Terms:
+def _terms(
+    pred: Tensor, prepared: PreparedTruth, kind: str, index: Sequence[int] | None, fitted: Tensor | None = None
+) -> Terms:
     protocol, truth = prepared.protocol, prepared.truth
     method = protocol.check(kind)
     check_shapes(pred=(pred, "b 1 h w"))
@@ -94,12 +101,18 @@ def _terms(pred: Tensor, prepared: PreparedTruth, kind: str, index: Sequence[int
             f"Expected one prediction per {'image' if index is None else 'entry of `index`'}, but got {len(pred)} for "
             f"{len(truth) if index is None else len(index)}."
         )
-    pred = pred if pred.dtype == torch.float64 else pred.float()
-    pred = _resized(pred, (truth.depth.shape[1], truth.depth.shape[2]), kind, protocol)
+    size = (truth.depth.shape[1], truth.depth.shape[2])
+    pred = _resized(_floating(pred), size, kind, protocol)
     if method != "none":
+        fitted = pred if fitted is None else _resized(_floating(fitted), size, kind, protocol)
         depth, valid = (truth.take(x, index) for x in (truth.depth, truth.valid))
-        pred = align_maps(pred[:, 0], depth, valid, kind, method, protocol.floor)[:, None]
+        pred = fit_maps(fitted[:, 0], depth, valid, kind, method, protocol.floor)(pred[:, 0])[:, None]
     return Terms(pred.clamp(protocol.min_depth, protocol.max_depth), truth, index, failed_as=protocol.min_depth)
+
+
+def _floating(pred: Tensor) -> Tensor:
+    """The prediction in float32, unless it is in float64."""
+    return pred if pred.dtype == torch.float64 else pred.float()
 
 
 def _resized(pred: Tensor, size: tuple[int, int], kind: str, protocol: Protocol) -> Tensor:

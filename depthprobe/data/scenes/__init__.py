@@ -2,11 +2,12 @@
 
 from depthprobe.data.scenes.dataset import scenes
 from depthprobe.data.scenes.editor import SceneEditor
-from depthprobe.data.scenes.edits import SCENE_EDITS, EditError
+from depthprobe.data.scenes.edits import SCENE_EDITS
 from depthprobe.data.scenes.generate import SCENES_VERSION, build_scene, render_scene, warm_up
 from depthprobe.data.scenes.identity import SPLITS
 from depthprobe.data.scenes.rendering import Rendering, render
 from depthprobe.data.scenes.writer import write_scenes
+from depthprobe.functional.perturb_core import EditError
 
 __all__ = [
     "SCENES_VERSION",

@@ -9,11 +9,12 @@ import torch
 
 from depthprobe.data.batch import Batch, stack
 from depthprobe.data.scenes import edits_geometry  # noqa: F401  (registers the geometric edits)
-from depthprobe.data.scenes.edits import SCENE_EDITS, EditError, Mixture, View
+from depthprobe.data.scenes.edits import SCENE_EDITS, Mixture, View
 from depthprobe.data.scenes.generate import build_scene
 from depthprobe.data.scenes.identity import parse_sample_id, to_batch
 from depthprobe.data.scenes.rendering import pack, render
 from depthprobe.data.scenes.target import find_target
+from depthprobe.functional.perturb_core import EditError
 
 _KEPT_SCENES = 64  # a scene with its packed arrays takes about 1 MB
 _lock = threading.Lock()

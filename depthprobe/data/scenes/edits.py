@@ -27,10 +27,6 @@ _SKY_DISTANCE = 4.0  # the fog hides the sky as if it were at 4 times the median
 _MATERIAL_STREAM = 7
 
 
-class EditError(ValueError):
-    """An edit that a scene does not allow."""
-
-
 @dataclasses.dataclass(frozen=True)
 class View:
     """What is rendered: a scene, its packed geometry, the cues that the image shows, the object that edits move."""

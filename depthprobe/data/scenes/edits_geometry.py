@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from depthprobe.checks import check_range
-from depthprobe.data.scenes.edits import SCENE_EDITS, EditError, Mixture, View, median_depth
+from depthprobe.data.scenes.edits import SCENE_EDITS, Mixture, View, median_depth
 from depthprobe.data.scenes.rendering import pack, trace
 from depthprobe.data.scenes.scene import Camera, Scene
 from depthprobe.data.scenes.target import STILL_WHOLE, bounds, in_full_view, parts_of
+from depthprobe.functional.perturb_core import EditError
 
 Array = npt.NDArray[Any]
 _FRAMINGS = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15)  # of the median depth
