@@ -23,7 +23,8 @@ def attention_rollout(
     token of the last attention layer is asked about; None: the mean over these tokens. heads, discard: see
     `functional.rollout.read_layer`. A token shares its relevance evenly among its pixels. Images are read one after the
     other, so that not the last bit depends on the batch. Rollout knows no target, and nothing of what a decoder does
-    with the tokens or takes from earlier stages.
+    with the tokens or takes from earlier stages. It is no finer than the finest of last tokens and keys: of PVT, whose
+    keys of every stage stand for 32x32 pixels, as its last tokens do, it says nothing about what lies within these.
 
     Raises:
         ValueError: if the network has no attention that can be read (a CNN), tokens fit no known layout, or `at` is not
