@@ -9,6 +9,7 @@ maps held fixed explain). With the offset, |d| is d up to a sign wherever the wh
 and its slope says which of the two it is, not where the errors are large.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -26,7 +27,7 @@ CONTROLS = Registry("control")
 ROUNDING = (1 / 255) ** 2 / 12
 """Variance of the rounding to 8 bits: less texture than this cannot be told from none."""
 
-_STRETCH, _STEPS = 64.0, 20
+_STRETCH, _STEPS, _FLATTEST = 64.0, 8, 0.01
 
 
 def texture_decades(image: Tensor) -> Tensor:
@@ -186,12 +187,19 @@ def equal_change(image: Tensor, changed: Tensor, name: str, seeds: Sequence[int]
     wanted = pixel_change(image, changed)
     own = pattern.flatten(1).square().mean(1, dtype=torch.float64).sqrt()
     least = torch.where(own > 0, wanted / own, 0.0)
-    low, high = torch.zeros_like(least), torch.ones_like(least)  # exponents: amplitude = least * 64^exponent
-    for _ in range(_STEPS):
-        middle = (low + high) / 2
-        reached = pixel_change(image, _added(image, pattern, least * _STRETCH**middle)) < wanted
-        low, high = torch.where(reached, middle, low), torch.where(reached, high, middle)
-    return _added(image, pattern, least * _STRETCH**high)
+
+    def missed(stretch: Tensor) -> Tensor:
+        """Ln of what the amplitude least * e^stretch reaches over what is wanted: it rises by at most the stretch."""
+        reached = pixel_change(image, _added(image, pattern, least * stretch.exp()))
+        return torch.where(wanted > 0, (reached / wanted).log(), 0.0)
+
+    before, gap = torch.zeros_like(least), missed(torch.zeros_like(least))
+    stretch = -gap
+    for _ in range(_STEPS):  # secants
+        now, step = missed(stretch), stretch - before
+        slope = ((now - gap) / step).where(step.abs() > 1e-6, 1.0).clamp(_FLATTEST, 1.0)
+        before, gap, stretch = stretch, now, (stretch - now / slope).clamp(0.0, math.log(_STRETCH))
+    return _added(image, pattern, least * stretch.exp())
 
 
 def _added(image: Tensor, pattern: Tensor, amplitude: Tensor) -> Tensor:

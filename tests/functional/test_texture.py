@@ -182,7 +182,7 @@ def test_a_control_changes_the_pixels_as_much(name, edit):
     image = pictures()
     changed = PERTURBATIONS[edit[0]](image, edit[1])
     control = equal_change(image, changed, name, [1, 2, 3])
-    assert torch.allclose(pixel_change(image, control), pixel_change(image, changed), rtol=1e-4)
+    assert torch.allclose(pixel_change(image, control), pixel_change(image, changed), rtol=1e-5)
     assert (control >= 0).all() and (control <= 1).all()
     assert (control - changed).abs().mean() > 1e-3
     assert torch.equal(equal_change(image, image, name, [1, 2, 3]), image)
@@ -200,6 +200,15 @@ def test_the_scrambled_control_has_the_spectrum_of_the_change():
     assert torch.allclose(after, before, atol=1e-3, rtol=1e-3)
     white = torch.fft.rfft2(equal_change(image, changed, "white_noise", [1, 2, 3]) - image).abs()
     assert (white - before).abs().mean() > 0.3 * before.mean()
+
+
+@pytest.mark.parametrize("name", CONTROLS.names())
+def test_the_size_is_reached_where_most_of_a_pattern_is_cut_off(name):
+    """Shuffled black and white: noise has to be seven times as strong as it would without the clamp."""
+    image = 0.01 + 0.98 * (pictures() > 0.5).float()
+    changed = PERTURBATIONS["patch_shuffle"](image, 8.0)
+    control = equal_change(image, changed, name, [1, 2, 3])
+    assert torch.allclose(pixel_change(image, control), pixel_change(image, changed), rtol=1e-5)
 
 
 def test_a_change_out_of_reach_gives_the_most_there_is():
