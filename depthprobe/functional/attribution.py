@@ -197,8 +197,10 @@ def deep_lift(net: nn.Module, image: Tensor, baseline: Tensor, batch: int) -> Te
     """Differences to the baseline carried back through the network.
 
     Convention: the rule knows the modules ReLU, ELU, LeakyReLU, Sigmoid, Tanh, Softplus, Softmax and MaxPool. Whatever
-    else is not linear (GELU, LayerNorm, attention, functions that are no module) counts by its gradient: see
-    `completeness_gap` before believing it.
+    else is not linear (GELU, SiLU, ReLU6, LayerNorm, attention, functions that are no module) counts by its gradient.
+    So it is unsuited to networks made of those, as ConvNeXt, Transformers and all of the zoo are (their decoder has
+    GELU): there it is the gradient times the difference to the baseline by another name, and `completeness_gap` shows
+    it.
     """
     from captum.attr import DeepLift
 
