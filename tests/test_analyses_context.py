@@ -36,7 +36,7 @@ def test_the_verdict_names_every_endpoint_and_is_cautious(study):
     for metric in ENDS:
         assert f"C1, scenes, {metric} | do they " in said
         assert f"scenes, {metric} | higher for the Transformer in 0 of 1 pairs" in said
-    for part in ("windows", "receptive field", "attention", "cues", "accuracy"):
+    for part in ("windows", "near and far", "receptive field", "attention", "cues", "accuracy"):
         assert f"scenes, {part} | " in said
     assert all(caution in said for caution in context_verdict.CAUTIONS)
     assert "nan" not in said
