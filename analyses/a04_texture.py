@@ -16,7 +16,8 @@ moves when all materials are exchanged and geometry stays bit-identical (`change
 NYU Depth v2, where no texture can be exchanged, when the colours are (`change@palette_swap`). What counts as no
 difference: of (1) and (3) 5 % of the CNNs' mean, of (2) 5 points per decade. Beside (3) stands a control that changes
 the pixels as much (same size and spectrum, phases at random). It is no zero: it draws a pattern where there was none,
-to which a reader of texture reacts too. All other edits and numbers are description.
+to which a reader of texture reacts too. Whether the movement does harm (the error against the truth rises) is said
+beside it. All other edits and numbers are description.
 
 The unit of a claim is the architecture: the interval holds for another architecture of each family on other scenes.
 What two networks at hand do is judged pair by pair, over scenes alone.
@@ -161,7 +162,8 @@ def estimate(source: Source, reliance: str, *, n_boot: int) -> Found:
     """All estimates of a data set; verdicts are Holm-corrected over the endpoints (and pairs), others stand alone."""
     rows = source.probe("texture")
     rows = rows[rows["family"].isin(["cnn", "transformer"])]
-    own, arms, ends = rows_of.quantities(rows), rows_of.arms(rows), (*QUALITY, reliance)
+    own, arms = rows_of.quantities(rows, source.probe("error")), rows_of.arms(rows)
+    ends = (*QUALITY, reliance)
     rope = _margins(own, reliance)
     sides = source.models.groupby("family")["model"].apply(list)
     pairs = [(a, b) for a in sides["cnn"] for b in sides["transformer"]]
@@ -199,6 +201,7 @@ def verdict(found: dict[str, Found]) -> list[str]:
         said.append(_endpoint(f"less reliance, {name}", ends.loc[reliance], "reliance"))
         said += [_counted(name, one.pairs, metric) for metric in (*QUALITY, reliance)]
         said.append(f"{name}, control | {controlled(one.own, reliance.partition('@')[2])}.")
+        said.append(_harm(name, one, reliance.partition("@")[2]))
         said += [_accuracy(name, row) for _, row in one.accuracy[one.accuracy["metric"] == "abs_rel"].iterrows()]
     return [*said, *(f"caution | {caution}" for caution in CAUTIONS)]
 
@@ -246,6 +249,17 @@ def controlled(own: pd.DataFrame, edit: str) -> str:
         for _, r in part.iterrows()
     )
     return f"depth moves under {edit} against as large a change of pixels without meaning: {each}"
+
+
+def _harm(name: str, one: Found, edit: str) -> str:
+    """By how much an edit makes each network worse, and whether that tells the families apart."""
+    means = one.means[one.means["metric"] == f"rise@{edit}"]
+    each = ", ".join(f"{display_name(r['model'])} {figure.points(r)}" for _, r in means.iterrows())
+    row = one.family[one.family["metric"] == f"rise@{edit}"].iloc[0]
+    return (
+        f"{name}, harm | under {edit} the error against the truth rises by {each} % of depth; Transformers − CNNs: "
+        f"{figure.points(row)} ({row['verdict']})."
+    )
 
 
 def _accuracy(name: str, row: pd.Series) -> str:

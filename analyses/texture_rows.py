@@ -16,17 +16,19 @@ CONTROL, EDIT = "scrambled", "edit"
 CHANGE = "abs_rel@self"
 SLOPES = ("texture_growth", "texture_slope", "texture_bias")
 TEXTURED, PLAIN, GROWTH = "abs_rel@textured", "abs_rel@plain", "texture_growth@place_held"
-UNITS = {"abs_rel": "% of depth", "change": "% of depth", "control": "% of depth", "texture_growth": "% per decade",
+UNITS = {"abs_rel": "% of depth", "change": "% of depth", "control": "% of depth",
+         "rise": "% of depth", "texture_growth": "% per decade",
          "texture_slope": "% of depth per decade", "texture_bias": "% of depth per decade"}  # fmt: skip
 
 
-def quantities(rows: pd.DataFrame) -> pd.DataFrame:
-    """One value per image, network and quantity, in per cent, from the rows of the texture probe.
+def quantities(rows: pd.DataFrame, plain: pd.DataFrame) -> pd.DataFrame:
+    """One value per image, network and quantity, in per cent, from the rows of the probes texture and error (`plain`).
 
     Convention: `abs_rel@textured` and `abs_rel@plain`: the error on the quarter of the smooth pixels with the most and
     with the least texture. `texture_...@place_held`: see the metrics. `change@EDIT`: how far the depth moves from the
-    answer to the unchanged image; `control@EDIT`: the same under CONTROL, which changes the pixels as much. The levels
-    of an edit are draws, and averaged.
+    answer to the unchanged image; `control@EDIT`: the same under CONTROL, which changes the pixels as much.
+    `rise@EDIT`: by how much the error against the truth is larger than without the edit. The levels of an edit are
+    draws, and averaged.
     """
     energy = bands(rows)
     start = energy["level"]
@@ -38,6 +40,7 @@ def quantities(rows: pd.DataFrame) -> pd.DataFrame:
     for edit, part in arms(rows).groupby("factor"):
         parts += [part[part["factor2"] == arm].assign(metric=f"{name}@{edit}")
                   for arm, name in ((EDIT, "change"), (CONTROL, "control"))]  # fmt: skip
+        parts.append(_rise(rows[rows["factor"] == edit], plain).assign(metric=f"rise@{edit}"))
     out = pd.concat([part.reset_index(drop=True) for part in parts], ignore_index=True)
     unit = out["metric"].str.partition("@")[0].map(UNITS)
     return out.assign(factor="", level=np.nan, factor2="", unit=unit)
@@ -50,14 +53,29 @@ def bands(rows: pd.DataFrame) -> pd.DataFrame:
 
 def arms(rows: pd.DataFrame) -> pd.DataFrame:
     """How far the depth moves under every edit (factor) and control (factor2), averaged over draws, in per cent."""
-    found = _per_cent(rows[rows["metric"] == CHANGE])
-    keys = [c for c in found if c not in ("level", "value")]
-    out = found.groupby(keys, sort=False, dropna=False, observed=True)["value"].mean().reset_index()
-    return out.assign(level=np.nan, factor2=out["factor2"].replace("", EDIT))
+    out = _over_draws(rows[rows["metric"] == CHANGE])
+    return out.assign(factor2=out["factor2"].replace("", EDIT))
+
+
+def _rise(rows: pd.DataFrame, plain: pd.DataFrame) -> pd.DataFrame:
+    """The error against the truth under one edit less that of the same network on the same image without it."""
+    errors = [part[(part["metric"] == "abs_rel") & (part["factor2"] == "")] for part in (rows, plain)]
+    under, without = _by_image(_over_draws(errors[0])), _by_image(errors[1])
+    return under.assign(value=under["value"] - 100 * without["value"])
+
+
+def _over_draws(rows: pd.DataFrame) -> pd.DataFrame:
+    keys = [c for c in rows if c not in ("level", "value")]
+    out = _per_cent(rows).groupby(keys, sort=False, dropna=False, observed=True)["value"].mean().reset_index()
+    return out.assign(level=np.nan, unit="%")
 
 
 def _per_cent(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(value=100 * rows["value"], unit="%")
+
+
+def _by_image(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.set_index(rows["model"] + "\n" + rows["sample"])
 
 
 def planted_reliance(*, edits: Sequence[str] = ("texture_swap", "texture_off"), n: int = 4) -> pd.DataFrame:

@@ -12,11 +12,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))  # studies are not part of the installed package
 
 from analyses import a04_texture as a04
-from analyses import texture_figures, texture_pictures
+from analyses import texture_figures, texture_pictures, texture_rows
 from analyses.common import claimed, judged
 from analyses.structure import protocol_of
 from analyses.texture_rows import CONTROL, EDIT, GROWTH, PLAIN, TEXTURED, arms, planted_quality, planted_reliance
-from analyses.texture_rows import quantities as made
 from depthprobe import stats
 from depthprobe.data import load_dataset
 from depthprobe.functional.perturb import PERTURBATIONS
@@ -38,6 +37,7 @@ def test_the_verdict_tells_quality_from_reliance_and_is_cautious(study):
     assert "less reliance, scenes | undecided: of the Transformers, change@texture_swap undecided" in said
     assert "a family of one network decides nothing" in said
     assert "scenes, control | depth moves under texture_swap against as large a change of pixels" in said
+    assert "scenes, harm | under texture_swap the error against the truth rises by" in said
     assert "scenes, accuracy | abs_rel" in said
     assert all(caution in said for caution in a04.CAUTIONS)
     assert "nan" not in said
@@ -87,7 +87,7 @@ def test_planted_errors_are_found():
 
 
 def measured(*, cnn, transformer, per_family=4, scenes=40):
-    """Rows of the probe: every network of a family has its `textured`, `growth`, `swap` and `control` (mean values)."""
+    """Rows of the probes: every network of a family has the mean values given, and an error of 0.25 without edit."""
     rng, rows = np.random.default_rng(0), []
     for family, values in (("cnn", cnn), ("transformer", transformer)):
         for k in range(per_family):
@@ -97,6 +97,8 @@ def measured(*, cnn, transformer, per_family=4, scenes=40):
                 *(("abs_rel@self", "texture_swap", level, "", values["swap"] + shift)
                   for level, shift in ((1.0, 0.01), (2.0, -0.01))),
                 *(("abs_rel@self", "texture_swap", level, CONTROL, values["control"]) for level in (1.0, 2.0)),
+                *(("abs_rel", "texture_swap", level, "", values["under"]) for level in (1.0, 2.0)),
+                ("abs_rel", "texture_swap", 1.0, CONTROL, 0.9), ("abs_rel", "", np.nan, "", 0.25),
             ]  # fmt: skip
             for metric, factor, level, control, mean in places:
                 scale = 0.02 * abs(mean) + 1e-3
@@ -107,7 +109,12 @@ def measured(*, cnn, transformer, per_family=4, scenes=40):
     return pd.DataFrame(rows).assign(**FACTS)
 
 
-SAME = {"textured": 0.2, "growth": 0.1, "swap": 0.3, "control": 0.4}
+SAME = {"textured": 0.2, "growth": 0.1, "swap": 0.3, "control": 0.4, "under": 0.32}
+
+
+def quantities(rows):
+    plain = (rows["metric"] == "abs_rel") & (rows["factor"] == "")
+    return texture_rows.quantities(rows[~plain], rows[plain].iloc[::-1])
 
 
 def contrast(own):
@@ -119,13 +126,19 @@ def contrast(own):
 
 def test_quantities_are_per_image_in_per_cent():
     rows = measured(cnn=SAME, transformer=SAME, scenes=5)
-    own = made(rows)
+    own = quantities(rows)
     assert not own.duplicated(["model", "sample", "metric"]).any()
     mean = own.groupby("metric")["value"].mean()
-    want = {TEXTURED: 20, PLAIN: 10, GROWTH: 10, "change@texture_swap": 30, "control@texture_swap": 40}
+    want = {TEXTURED: 20, PLAIN: 10, GROWTH: 10, "change@texture_swap": 30, "control@texture_swap": 40,
+            "rise@texture_swap": 7}  # fmt: skip
     assert set(mean.index) == set(want)
     for metric, value in want.items():
         assert mean[metric] == pytest.approx(value, rel=0.05)
+    key = ["model", "sample"]
+    under = rows[(rows["metric"] == "abs_rel") & (rows["factor"] == "texture_swap") & (rows["factor2"] == "")]
+    without = rows[(rows["metric"] == "abs_rel") & (rows["factor"] == "")].set_index(key)["value"]
+    rise = own[own["metric"] == "rise@texture_swap"].set_index(key)["value"]
+    assert np.allclose(rise, 100 * (under.groupby(key)["value"].mean() - without)[rise.index])
     moved = arms(rows)
     assert len(moved) == 8 * 5 * 2
     assert own.set_index("metric").loc[GROWTH, "unit"].iloc[0] == "% per decade"
@@ -141,7 +154,7 @@ def test_quantities_are_per_image_in_per_cent():
     ],
 )
 def test_planted_differences_are_told_apart(transformer, word, reliance):
-    ends = contrast(made(measured(cnn=SAME, transformer=transformer)))
+    ends = contrast(quantities(measured(cnn=SAME, transformer=transformer)))
     assert a04._claim("C2", ends.loc[list(a04.QUALITY)]).startswith(f"C2 | {word}:")
     row = ends.loc["change@texture_swap"]
     assert row["verdict"] == reliance
