@@ -30,11 +30,12 @@ def attention_distance(weights: Tensor, queries: Tensor, keys: Tensor) -> Tensor
     check_shapes(weights=(weights, "b g heads q k"), queries=(queries, "g q 2"), keys=(keys, "g k 2"))
     stands, placed = queries.isfinite().all(-1), keys.isfinite().all(-1)  # (G,q), (G,k)
     queries, keys = queries.nan_to_num().double(), keys.nan_to_num().double()
-    distance = torch.cdist(queries, keys, compute_mode="donot_use_mm_for_euclid_dist")
-    weights = weights.double() * placed[:, None, None].to(weights.device)
-    reach = torch.einsum("bghqk,gqk->bghq", weights, distance.to(weights.device)) / weights.sum(-1)
+    distance = torch.cdist(queries, keys, compute_mode="donot_use_mm_for_euclid_dist") * placed[:, None]
+    weights = weights if weights.dtype == torch.float64 else weights.float()  # a copy may be gigabytes
+    reach = torch.einsum("bghqk,gqk->bghq", weights, distance.to(weights))
+    held = torch.einsum("bghqk,gk->bghq", weights, placed.to(weights))
     counts = stands[:, None].to(weights.device)
-    return reach.where(counts, 0.0).sum((1, 3)) / stands.sum()
+    return (reach / held).double().where(counts, 0.0).sum((1, 3)) / stands.sum()
 
 
 @METRICS.register("attention_layers", unit="1", better="none", source="depthprobe", inputs="names")
