@@ -33,9 +33,9 @@ from depthprobe.probes import PROBES
 from depthprobe.study import probe_plans, quick_plan
 
 MODELS = ("zoo:convnext.mixed", "zoo:pvt.mixed")
-LEAST = 32
+LEAST = 16
 """Images that a raw pass is timed on, at least."""
-ENOUGH, ROUNDS = 2.0, 5
+ENOUGH, ROUNDS = 1.0, 3
 """A probe is timed again until it has taken so many seconds of CPU, at most so many times."""
 WIDTHS = (9, 9, 8, 9, 9, 7, 10)
 
