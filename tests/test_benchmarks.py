@@ -56,7 +56,7 @@ def test_a_probe_makes_the_passes_that_its_plan_states(bench, batch, probe):
 
 
 def test_plans_state_their_passes():
-    assert {"attention", "context", "corruption", "receptive_field", "sanity"} <= set(STATED)
+    assert {"attention", "context", "corruption", "receptive_field", "sanity", "sparse"} <= set(STATED)
 
 
 @pytest.mark.parametrize("probe", ["context", "continuity", "corruption", "error", "sanity", "sparse", "texture"])

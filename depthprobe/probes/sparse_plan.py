@@ -19,8 +19,7 @@ class SparsePlan:
     Convention:
         protocol: a Protocol or the name of one; its metrics are measured (its `flip` is not used here).
         selectors, fills: registered names; reverse: selectors that are also run the other way round
-            (factor "image_edges.reversed": the strongest edges are removed first). The default needs no maps and costs
-            8 orders x 8 budgets + 1 = 65 forward passes per image.
+            (factor "image_edges.reversed": the strongest edges are removed first). The default needs no maps.
             In every order, forwards and backwards, pixels outside the protocol's crop are kept last, since nothing is
             judged there (on NYU the strongest image edges are those of the white frame). Selectors still look at the
             whole image, and so do the fills `noise` and `shuffle`.
@@ -62,6 +61,10 @@ class SparsePlan:
         names = dict.fromkeys((*self.selectors, *self.reverse))
         both = {name: [name] * (name in self.selectors) + [name + REVERSED] * (name in self.reverse) for name in names}
         return [order for orders in both.values() for order in orders]
+
+    def passes(self) -> int:
+        """Forward passes per image (65), without those of selectors that ask the network: the whole image is one."""
+        return 1 + len(self.orders()) * len(self.partial_budgets()) * len(self.fills)
 
     def partial_budgets(self) -> list[float]:
         """The budgets below 1."""
