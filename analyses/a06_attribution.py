@@ -42,11 +42,11 @@ import pandas as pd
 
 from analyses import attribution_figures as figure
 from analyses import portrait
-from analyses.attribution_estimates import Found, estimate
+from analyses.attribution_estimates import CURVES, Found, estimate
 from analyses.common import MODELS, NYU, claimed, datasets, matched, measure
 from analyses.structure import protocol_of
 from depthprobe.plots.theme import display_name
-from depthprobe.plots.words import with_interval
+from depthprobe.plots.words import number, with_interval
 from depthprobe.probes import PROBES
 from depthprobe.report.text import listed, place_name
 
@@ -66,6 +66,7 @@ CAUTIONS = (
     "With two architectures on each side, the interval of a family leans on both scattering alike.",
     "Small networks, trained from scratch on synthetic scenes, with one convolutional decoder for all.",
     "Removed pixels leave what the networks were trained on; only what holds under all three curves counts.",
+    "What is nearest to the centre is one hole, harder to repair than scattered ones: a hard control for ROAD.",
     "Attribution is that of the mean depth: what decides the depth at one place may lie elsewhere.",
 )
 
@@ -126,10 +127,11 @@ def verdict(found: dict[str, Found]) -> list[str]:
         said.append(_everywhere(name, one))
         if one.family.empty:
             said.append(f"families, {name} | undecided: no method can be believed on a CNN and a Transformer alike.")
+            said += [f"description, {name} | not believed, {_counted(one.described, place)}" for place in PLACES[name]]
             continue
         said += [_claim(name, one, place) for place in CLAIMS]
         said += [_family(name, one, place) for place in PLACES[name]]
-        said += [_counted(name, one, place) for place in PLACES[name]]
+        said += [f"pairs, {name} | believed, {_counted(one.pairs, place)}" for place in PLACES[name]]
     return [*said, *(f"caution | {caution}" for caution in CAUTIONS)]
 
 
@@ -139,12 +141,14 @@ def _believed(name: str, part: pd.DataFrame) -> str:
     each = "; ".join(
         f"{word} on {listed(map(display_name, some['model']))}" for word, some in part.groupby("word", sort=True)
     )
+    alone = int((part["beaten_random"] == len(CURVES)).sum())
     weak = part.loc[part["weakest_gain_low"].fillna(-float("inf")).idxmin()]
-    low, high = part["likeness_estimate"].min(), part["likeness_estimate"].max()
+    low, high = (number(part["likeness_estimate"].agg(end)) for end in ("min", "max"))
     return (
         f"believed, {name}, {method} | on {count} of {len(part)} networks: {each}. Its weakest gain: "
         f"{figure.gain(weak, 'weakest_gain')} of {weak['weakest_against']} ({weak['weakest_metric']}, "
-        f"{display_name(weak['model'])}); likeness to the map of shuffled weights {low:.2f} to {high:.2f}."
+        f"{display_name(weak['model'])}); against random places alone it gains on all curves on {alone}; likeness "
+        f"to the map of shuffled weights {low} to {high}."
     )
 
 
@@ -186,14 +190,13 @@ def _family(name: str, one: Found, place: str) -> str:
     return f"{head} | from {rows['units_a'].max()} CNNs to {rows['units_b'].max()} Transformers at most: {each}."
 
 
-def _counted(name: str, one: Found, place: str) -> str:
-    """How many pairs of a CNN and a Transformer, by believed methods, differ in one region."""
-    part = one.pairs[one.pairs["metric"] == place]
+def _counted(pairs: pd.DataFrame, place: str) -> str:
+    """How many pairs of a CNN and a Transformer, by each method, differ in one region."""
+    part = pairs[pairs["metric"] == place]
     counts = {word: int((part["verdict"] == word).sum()) for word in WORDS}
     return (
-        f"pairs, {name}, {place_name(place)} | of {len(part)} pairs × believed methods the Transformer looks there "
-        f"more in {counts['higher']}, less in {counts['lower']}, as much in {counts['equivalent']}, undecided in "
-        f"{counts['undecided']}."
+        f"{place_name(place)}: of {len(part)} pairs × methods the Transformer looks there more in {counts['higher']}, "
+        f"less in {counts['lower']}, as much in {counts['equivalent']}, undecided in {counts['undecided']}."
     )
 
 

@@ -25,7 +25,8 @@ class Found:
 
     `curves`: the answer's change by share of the pixels; `gains`: areas under them against each control; `checks`:
     likeness under shuffled weights, infidelity, completeness; `trust`: one row per network and method with its `word`;
-    `places`: enrichment by region; `family`, `pairs`: differences transformer - cnn of it, by believed methods alone.
+    `places`: enrichment by region; `family`, `pairs`: differences transformer - cnn of it, by believed methods alone;
+    `described`: those of pairs by every method, believed or not, which decide nothing.
     """
 
     curves: pd.DataFrame
@@ -35,6 +36,7 @@ class Found:
     places: pd.DataFrame
     family: pd.DataFrame
     pairs: pd.DataFrame
+    described: pd.DataFrame
 
 
 def estimate(table: pd.DataFrame, endpoints: Sequence[str], *, n_boot: int) -> Found:
@@ -57,6 +59,7 @@ def estimate(table: pd.DataFrame, endpoints: Sequence[str], *, n_boot: int) -> F
         places=stats.summarise(placed, ["model", "family", "factor", "metric"], n_boot=n_boot),
         family=_all(list(_families(trusted)), endpoints),
         pairs=_all(list(_crossed(trusted, n_boot)), endpoints),
+        described=_all(list(_crossed(placed, n_boot)), endpoints),
     )
 
 
@@ -101,7 +104,8 @@ def trust(gained: pd.DataFrame, checks: pd.DataFrame) -> pd.DataFrame:
         weakest = part.loc[part["gain_low"].fillna(-float("inf")).idxmin()]
         rows.append({
             "model": model, "family": part["family"].iloc[0], "factor": method, "beaten": int(part["beats"].sum()),
-            "of": len(part), "p": part["p"].max(skipna=False),
+            "of": len(part), "beaten_random": int((part["beats"] & (part["against"] == "random")).sum()),
+            "p": part["p"].max(skipna=False),
             **{f"weakest_{c}": weakest[c] for c in ("metric", "against", "gain_estimate", "gain_low", "gain_high")},
             **{f"likeness_{c}": likeness[c] for c in ("estimate", "low", "high")},
             "lost": bool(part["verdict"].isin(["worse", "equivalent"]).any()),
@@ -122,7 +126,7 @@ def _families(trusted: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 
 def _crossed(trusted: pd.DataFrame, n_boot: int) -> Iterator[pd.DataFrame]:
-    """Every CNN against every Transformer by every method that is believed on both, over scenes alone."""
+    """Every CNN against every Transformer by every method that has rows of both, over scenes alone."""
     for _, part in trusted.groupby("factor", sort=True):
         sides = part.groupby("family")["model"].unique()
         for a in sides.get("cnn", ()):

@@ -37,8 +37,7 @@ def draw(sources: Mapping[str, Source], found: Mapping[str, Found], folder: Path
         made[folder / f"a06_gains_{name}"] = gained(source, one, name)
         made[folder / f"a06_checks_{name}"] = checked(source, one, name)
         made[folder / f"a06_where_{name}"] = where(source, one, name)
-        if len(one.pairs):
-            made[folder / f"a06_families_{name}"] = families(source, one, name)
+        made[folder / f"a06_families_{name}"] = families(source, one, name)
         made[(folder if name == "scenes" else source.out) / f"a06_maps_{name}"] = maps(source, one, name)
     return [path for stem, (figure, frame) in made.items() for path in plots.save_figure(figure, stem, frame)]
 
@@ -184,10 +183,15 @@ def where(source: Source, one: Found, name: str) -> tuple[Figure, pd.DataFrame]:
 
 
 def families(source: Source, one: Found, name: str) -> tuple[Figure, pd.DataFrame]:
-    """Difference of the enrichment from CNN to Transformer by believed methods, pair by pair and for the families."""
-    pair = one.pairs["a"].map(display_name) + " → " + one.pairs["b"].map(display_name)
+    """Difference of the enrichment from CNN to Transformer by believed methods, pair by pair and for the families.
+
+    Where none is believed on both sides, all pairs are shown, hollow, since nothing is decided by them.
+    """
+    pairs = one.pairs if len(one.pairs) else one.described.assign(verdict="undecided")
+    pair = pairs["a"].map(display_name) + " → " + pairs["b"].map(display_name)
     whole = one.family.assign(pair=FAMILY)
-    frame = pd.concat([one.pairs.assign(pair=pair), whole[whole["low"].notna()]], ignore_index=True)
+    parts = [pairs.assign(pair=pair), whole[whole["low"].notna()]]
+    frame = pd.concat([part for part in parts if len(part)], ignore_index=True)
     frame = frame[frame["estimate"].notna()].sort_values(["factor"], kind="stable")
     order = sorted(frame["metric"].unique())
 
@@ -199,15 +203,17 @@ def families(source: Source, one: Found, name: str) -> tuple[Figure, pd.DataFram
     figure = plots.small_multiples(
         frame, panel, panel="metric", order=order, names=names, columns=2, height=0.5 + 0.15 * rows, share_x=False
     )
-    ends = one.pairs[one.pairs["role"] == "endpoint"]
+    ends = pairs[pairs["role"] == "endpoint"]
     counted = {w: int((ends["verdict"] == w).sum()) for w in ("higher", "lower", "equivalent", "undecided")}
     title = (
-        f"Of {len(ends)} pairs × methods × regions, the Transformer looks there more in {counted['higher']}, less in "
-        f"{counted['lower']}, as much in {counted['equivalent']}, undecided in {counted['undecided']}"
+        "No method can be believed on a CNN and a Transformer alike: what all of them say is shown and not counted"
+        if one.pairs.empty
+        else f"Of {len(ends)} pairs × methods × regions, the Transformer looks there more in {counted['higher']}, "
+        f"less in {counted['lower']}, as much in {counted['equivalent']}, undecided in {counted['undecided']}"
     )
     caption = (
         f"{name} · endpoints: {listed(map(place_name, ends['metric'].unique()))} · by methods that can be believed on "
-        f"both networks · hollow = undecided · {plots.caption_line(one.pairs, source.side)}; for the families: the "
+        f"both networks · hollow = undecided · {plots.caption_line(pairs, source.side)}; for the families: the "
         "mixed model, architectures as units"
     )
     return plots.describe_figure(figure, title=title, caption=caption), frame

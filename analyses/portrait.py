@@ -45,7 +45,6 @@ class Trait:
     factor: str = ""
     level: float = float("nan")
     factor2: str = ""
-    unit: str = ""
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows of the trait, its label as their metric."""
@@ -64,9 +63,9 @@ TRAITS = (
     Trait(**_NEEDS, label="change with 5 % of its own pixels left", probe="sparse", metric=SELF, factor=OWN,
           level=BUDGET, factor2="mean"),
     Trait(**_FAR, label="radius of 50 % of the gradient", probe="receptive_field", metric="erf_radius",
-          factor="radius", level=0.5, unit=" px"),
+          factor="radius", level=0.5),
     Trait(**_FAR, label="radius of 90 % of the gradient", probe="receptive_field", metric="erf_radius",
-          factor="radius", level=0.9, unit=" px"),
+          factor="radius", level=0.9),
     Trait(**_FAR, label="change with 16 px around a pixel left", probe="context", metric=SELF, factor="visible",
           level=WINDOW, factor2="mean"),
     Trait(**_MOVES, label="change without texture", probe="texture", metric=SELF, factor="texture_off", level=1.0),
@@ -195,7 +194,8 @@ def profile(table: pd.DataFrame, model: str, *, n_boot: int = 10_000) -> pd.Data
     for other, part in logs[logs["model"] != model].groupby("model"):
         ratio = np.exp(part.groupby("metric")["value"].mean() - middle)
         found.append(pd.DataFrame({"metric": ratio.index, "estimate": ratio.to_numpy(), "model": other}))
-    facts = {t.label: (t.about, i, t.unit) for i, t in enumerate(TRAITS)}
+    units = rows.groupby("metric")["unit"].first()
+    facts = {t.label: (t.about, i, units.get(t.label, "")) for i, t in enumerate(TRAITS)}
     out = pd.concat(found, ignore_index=True)
     for k, column in enumerate(("about", "place", "unit")):
         out[column] = [facts[label][k] for label in out["metric"]]

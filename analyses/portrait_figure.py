@@ -60,7 +60,7 @@ def draw_portrait(
         f"{display_name(model)} ({families[model]}) · top: {entry.get('sample', 'no scene kept')}, the middle one by "
         "the networks' mean rank; marked: the 5 % of its pixels with the largest gradient; squares hold 50 and 90 % of "
         "the gradient's energy around a pixel, on average · below: multiples of the other networks' geometric mean, "
-        f"filled = decided (Holm over {len(own)}), in brackets its own mean · scenes · "
+        f"filled = decided (Holm over {len(own)}), in brackets its own mean and unit · scenes · "
         f"{plots.caption_line(own, side)}"
     )
     return plots.describe_figure(figure, title=title, caption=caption)
@@ -152,7 +152,7 @@ def _profile(
             mark = style[row["model"]]
             ax.plot([row["estimate"]], [heights[row["metric"]]], marker=mark["marker"], color=mark["color"],
                     markersize=3.5, markerfacecolor="none", markeredgewidth=0.8, alpha=0.8, zorder=2)  # fmt: skip
-        words = [f"{r['metric']} ({number(r['value'])}{r['unit']})" for _, r in own.iterrows()]
+        words = [f"{r['metric']} ({_value(r)})" for _, r in own.iterrows()]
         ax.set_yticks(list(heights.values()), words)
         ax.set_title(name, fontsize=8)
         ax.set_xlabel("multiple of the other networks' mean" if ax is axes[-1] else "")
@@ -162,6 +162,10 @@ def _profile(
                     markerfacecolor="none", label=display_name(m)) for m in style if m != model]  # fmt: skip
     axes[-1].legend(handles=marks, loc="upper center", bbox_to_anchor=(0.5, -0.35), ncols=len(marks), frameon=False,
                     fontsize=7, handletextpad=0.2)  # fmt: skip
+
+
+def _value(row: pd.Series) -> str:
+    return number(row["value"]) + ("" if row["unit"] == "1" else f" {row['unit']}")
 
 
 def _coloured(ax: Axes, style: Mapping[str, Any]) -> None:

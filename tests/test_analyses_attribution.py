@@ -35,13 +35,14 @@ def test_the_verdict_judges_every_method_and_is_cautious(study):
         )
     assert "look, scenes, all networks | undecided" in said
     assert "families, scenes | undecided: no method can be believed on a CNN and a Transformer alike." in said
+    assert said.count("description, scenes | not believed, ") == len(a06.PLACES["scenes"])
     assert said.count("portrait | ") == 2
     assert all(caution in said for caution in a06.CAUTIONS)
 
 
 def test_figures_come_as_vector_picture_and_data(study):
     stems = {p.with_suffix("") for p in study["figures"]}
-    scenes = {f"a06_{name}_scenes" for name in ("curves", "gains", "checks", "where", "maps")}
+    scenes = {f"a06_{name}_scenes" for name in ("curves", "gains", "checks", "where", "families", "maps")}
     assert {s.name for s in stems} == scenes | {"a06_portrait_test_convnext", "a06_portrait_test_vit"}
     for stem in stems:
         assert stem.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
@@ -115,7 +116,9 @@ def planted():
 def test_only_what_beats_its_controls_and_was_learned_is_believed(planted):
     words = planted.trust.groupby("factor")["word"].agg(set).to_dict()
     assert words == {"good": {"supported"}, "fixed": {"refuted"}, "vain": {"refuted"}}
-    assert "good | on 4 of 4 networks" in a06._believed("planted", planted.trust[planted.trust["factor"] == "good"])
+    good = a06._believed("planted", planted.trust[planted.trust["factor"] == "good"])
+    assert "good | on 4 of 4 networks" in good
+    assert "against random places alone it gains on all curves on 4" in good
 
 
 def test_a_method_that_one_network_bears_out_is_believed_there_alone():
@@ -133,6 +136,10 @@ def test_a_method_that_one_network_bears_out_is_believed_there_alone():
 
 def test_where_families_look_is_told_by_believed_methods_alone(planted):
     assert set(planted.family["factor"]) == set(planted.pairs["factor"]) == {"good"}
+    assert set(planted.described["factor"]) == {"good", "fixed", "vain"}
+    assert "depth edges: of 4 pairs × methods the Transformer looks there more in 4" in a06._counted(
+        planted.pairs, "depth_edge"
+    )
     change = planted.family.set_index("metric")["estimate"]
     assert change["depth_edge"] == pytest.approx(0.4, abs=0.03)
     assert change["texture_edge"] == pytest.approx(-0.5, abs=0.03)
