@@ -1,20 +1,17 @@
 """The figures of study 07: what masks cost and are worth, budgets, where they are open, and pictures."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analyses.masks_estimates import OWN_HARD, Found
 from depthprobe import plots
 from depthprobe.plots.gallery import picture
 from depthprobe.plots.theme import WIDTH, display_name, figure_of, theme
 from depthprobe.report.source import Source
-
-if TYPE_CHECKING:
-    from analyses.a07_learned_masks import Found
 
 QUANTITIES = {
     ("soft", "open_share"): "mean of the soft mask",
@@ -28,7 +25,7 @@ ROWS = 6
 AXES = {"learned_mask": {"level": "budget"}}
 
 
-def draw(found: "Found", folder: Path) -> list[Path]:
+def draw(found: Found, folder: Path) -> list[Path]:
     """All figures of the study: PDF, PNG and the CSV of what is drawn."""
     made = {"masks": masks(found), "budgets": budgets(found), "pairs": pairs(found), "places": places(found)}
     return [
@@ -42,7 +39,7 @@ def draw_gallery(source: Source) -> list[Path]:
     return plots.save_figure(figure, source.out / "a07_gallery", frame)
 
 
-def masks(found: "Found") -> tuple[Figure, pd.DataFrame]:
+def masks(found: Found) -> tuple[Figure, pd.DataFrame]:
     """How open every generator's soft masks are, and what the network answers through them and through stand-ins."""
     keys = list(zip(found.masks["factor2"], found.masks["metric"], strict=True))
     frame = found.masks.assign(quantity=[QUANTITIES.get(key) for key in keys]).dropna(subset=["quantity"])
@@ -78,10 +75,10 @@ def _masks_title(frame: pd.DataFrame) -> str:
     return f"As many whole pixels in place of the soft mask: error times {', '.join(said)}"
 
 
-def budgets(found: "Found") -> tuple[Figure, pd.DataFrame]:
+def budgets(found: Found) -> tuple[Figure, pd.DataFrame]:
     """Change of the network's answer over the budget of hard masks: learned for it, for the other, and controls."""
     frame = found.curves
-    figure = plots.draw_curve_panels(frame, panel="model", line="whose", families={}, columns=2, axes=AXES)
+    figure = plots.draw_curve_panels(frame, panel="model", line="line", families={}, columns=2, axes=AXES)
     caption = (
         f"n = {frame['n'].max()} images in {frame['groups'].max()} groups · 95 % intervals over groups · "
         "removed pixels have the network's mean colour"
@@ -91,15 +88,15 @@ def budgets(found: "Found") -> tuple[Figure, pd.DataFrame]:
 
 def _budget_title(frame: pd.DataFrame) -> str:
     least = frame.loc[frame.groupby(["model", "level"])["estimate"].idxmin()]
-    own = int((least["whose"] == "own").sum())
-    return f"The mask learned for the network itself is the best of all in {own} of {len(least)} budgets × networks"
+    own = int((least["line"] == OWN_HARD).sum())
+    return f"The mask trained hard for the network is the best of all in {own} of {len(least)} networks × budgets"
 
 
-def pairs(found: "Found") -> tuple[Figure, pd.DataFrame]:
+def pairs(found: Found) -> tuple[Figure, pd.DataFrame]:
     """The endpoints: every network's own mask against each control, in per cent of the control."""
     frame = found.pairs.copy()
     frame = frame.assign(unit="%", **{c: frame[f"relative_{c}"] for c in ("estimate", "low", "high")})
-    frame = frame.assign(comparison=frame["a"].str.replace("_", " ") + " → learned for it")
+    frame = frame.assign(comparison=frame["a"].str.replace("_", " ") + " → trained for it")
     ax = plots.draw_forest(
         frame, rows=["comparison"], hue="model", label="change of rmse to the own answer (%); less is better"
     )
@@ -109,7 +106,7 @@ def pairs(found: "Found") -> tuple[Figure, pd.DataFrame]:
     return plots.describe_figure(figure_of(ax), title=title, caption=caption), frame
 
 
-def places(found: "Found") -> tuple[Figure, pd.DataFrame]:
+def places(found: Found) -> tuple[Figure, pd.DataFrame]:
     """Where soft masks are open: their mean in a region over their mean in the image."""
     frame = found.places[found.places["estimate"].notna()].reset_index(drop=True)
 

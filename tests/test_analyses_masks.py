@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # studies are not part of th
 
 from analyses import a07_learned_masks as a07
 from analyses.common import planted_mask
+from analyses.masks_estimates import AGAINST, estimate
 from depthprobe.schema import COLUMNS, read_table
 
 MODELS = {"zoo:convnext.nyu": "cnn", "zoo:pvt.nyu": "transformer"}
@@ -26,15 +27,16 @@ def rows(better=0.5):
     """A table in which a network's own mask changes its answer `better` times as much as everything else's."""
     made = []
     for model, family in MODELS.items():
-        masks = [f"{of}/conv/weight5/seed{s}" for of in MODELS for s in (0, 1)] + ["random", "image_edges"]
+        kinds = [f"{of}/conv/{kind}/seed{s}" for of in MODELS for kind in ("weight5", "budget0.1") for s in (0, 1)]
+        masks = [*kinds, "random", "image_edges"]
         for i in range(12):
             base = 1 + 0.1 * np.sin(i)
             for mask in masks:
-                own = mask.startswith(model)
-                value = base * (better if own else 1) * (1.02 if mask.endswith("seed1") else 1)
+                own, hard = mask.startswith(model), "budget" in mask
+                value = base * (better if own and hard else 1) * (1.02 if mask.endswith("seed1") else 1)
                 place = {"model": model, "family": family, "factor": mask, "sample": f"s{i}", "group": f"g{i}"}
                 made.append({**place, "factor2": "hard", "level": 0.1, "metric": "rmse@self", "value": value})
-                if own:
+                if own and not hard:
                     for kind, times in {"soft": 1, "binarised": 3, "uniform": 2}.items():
                         made += [
                             {**place, "factor2": kind, "metric": metric, "value": times * value}
@@ -48,25 +50,25 @@ def rows(better=0.5):
 
 
 def test_a_mask_that_halves_the_change_is_found_better_by_half():
-    pairs = a07.estimate(rows(0.5), n_boot=500).pairs
-    assert len(pairs) == 2 * len(a07.AGAINST)
+    pairs = estimate(rows(0.5), n_boot=500).pairs
+    assert len(pairs) == 2 * len(AGAINST)
     assert set(pairs["verdict"]) == {"better"}
     random = pairs[pairs["a"] == "random"]
     np.testing.assert_allclose(random["relative_estimate"], 100 * (0.5 * 1.01 - 1), atol=1e-6)
 
 
 def test_a_mask_that_changes_nothing_is_not_found_better():
-    pairs = a07.estimate(rows(1.0), n_boot=500).pairs
+    pairs = estimate(rows(1.0), n_boot=500).pairs
     assert set(pairs["verdict"]) == {"equivalent"}
 
 
 def test_the_spread_is_over_trainings_and_the_gap_over_kinds():
-    masks = a07.estimate(rows(0.5), n_boot=500).masks.set_index(["model", "factor2", "metric"])
+    masks = estimate(rows(0.5), n_boot=500).masks.set_index(["model", "factor2", "metric"])
     soft = masks.loc[("zoo:pvt.nyu", "soft", "rmse@self")]
     assert soft["trainings"] == 2
     np.testing.assert_allclose(soft["most"] / soft["least"], 1.02)
     np.testing.assert_allclose(masks.loc[("zoo:pvt.nyu", "binarised", "rmse@self"), "estimate"] / soft["estimate"], 3)
-    said = "\n".join(a07.verdict(a07.estimate(rows(0.5), n_boot=500)))
+    said = "\n".join(a07.verdict(estimate(rows(0.5), n_boot=500)))
     assert "open 0.2 (0.2 to 0.2) of the image" in said
     assert all(caution in said for caution in a07.CAUTIONS)
 
@@ -78,7 +80,7 @@ def test_quick_form_trains_measures_and_draws(study):
         assert stem.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
         assert matplotlib.image.imread(stem.with_suffix(".png")).std() > 0
         assert len(pd.read_csv(stem.with_suffix(".csv")))
-    assert set(study["found"].pairs["a"]) == set(a07.AGAINST)
+    assert set(study["found"].pairs["a"]) == set(AGAINST)
     assert study["found"].masks["trainings"].max() == 2
 
 
@@ -91,7 +93,7 @@ def test_without_measurements_it_says_what_to_run(tmp_path):
 
 @pytest.mark.skipif(not a07.RESULTS.is_file(), reason="the study has not been measured yet")
 def test_shipped_measurements_are_whole():
-    found = a07.estimate(read_table(a07.RESULTS), n_boot=500)
+    found = estimate(read_table(a07.RESULTS), n_boot=500)
     assert set(found.masks.loc[found.masks["trainings"] == 3, "model"]) == set(MODELS)
 
 
