@@ -23,7 +23,7 @@ The unit is the architecture: the interval holds for another one of each family 
 hand do is judged pair by pair, over scenes alone.
 
 Command: python -m analyses.a06_attribution --root PATH/TO/nyuv2   (without --root: scenes only; --quick: seconds)
-Cost: about 240 forward and 60 backward passes per image and network; the defaults (36 scenes, 18 photographs, 24 scenes
+Cost: about 290 forward and 52 backward passes per image and network; the defaults (36 scenes, 18 photographs, 24 scenes
 for the portraits) are made to fit into about 15 minutes on one core. A run that was stopped goes on where it was.
 Expected result: none is promised. That no method can be believed everywhere is a likely answer, and then nothing is
 said on where networks look by it.

@@ -22,7 +22,7 @@ from depthprobe.report.text import listed, place_name
 
 TOP = 0.1  # share of the pixels that pictures show
 CHECKED = {SANITY: "likeness to shuffled weights", "infidelity": "infidelity", "completeness_gap": "completeness gap"}
-FAMILY = "all CNNs → all Transformers"
+FAMILY = "all → all"
 
 
 def draw(sources: Mapping[str, Source], found: Mapping[str, Found], folder: Path) -> list[Path]:
@@ -188,11 +188,12 @@ def families(source: Source, one: Found, name: str) -> tuple[Figure, pd.DataFram
     Where none is believed on both sides, all pairs are shown, hollow, since nothing is decided by them.
     """
     pairs = one.pairs if len(one.pairs) else one.described.assign(verdict="undecided")
-    pair = pairs["a"].map(display_name) + " → " + pairs["b"].map(display_name)
+    short = lambda model: display_name(model).partition(".")[0]  # noqa: E731  (all of them have one tag)
+    pair = pairs["a"].map(short) + " → " + pairs["b"].map(short)
     whole = one.family.assign(pair=FAMILY)
     parts = [pairs.assign(pair=pair), whole[whole["low"].notna()]]
     frame = pd.concat([part for part in parts if len(part)], ignore_index=True)
-    frame = frame[frame["estimate"].notna()].sort_values(["factor"], kind="stable")
+    frame = frame[frame["estimate"].notna() & (frame["role"] == "endpoint")].sort_values("factor", kind="stable")
     order = sorted(frame["metric"].unique())
 
     def panel(part: pd.DataFrame, ax: Axes, last: bool) -> None:
@@ -201,7 +202,7 @@ def families(source: Source, one: Found, name: str) -> tuple[Figure, pd.DataFram
     rows = frame[["factor", "pair"]].drop_duplicates().shape[0]
     names = {p: place_name(p) for p in order}
     figure = plots.small_multiples(
-        frame, panel, panel="metric", order=order, names=names, columns=2, height=0.5 + 0.15 * rows, share_x=False
+        frame, panel, panel="metric", order=order, names=names, height=0.5 + 0.15 * rows, share_x=False
     )
     ends = pairs[pairs["role"] == "endpoint"]
     counted = {w: int((ends["verdict"] == w).sum()) for w in ("higher", "lower", "equivalent", "undecided")}
@@ -212,8 +213,8 @@ def families(source: Source, one: Found, name: str) -> tuple[Figure, pd.DataFram
         f"less in {counted['lower']}, as much in {counted['equivalent']}, undecided in {counted['undecided']}"
     )
     caption = (
-        f"{name} · endpoints: {listed(map(place_name, ends['metric'].unique()))} · by methods that can be believed on "
-        f"both networks · hollow = undecided · {plots.caption_line(pairs, source.side)}; for the families: the "
+        f"{name} · by {'every method' if one.pairs.empty else 'methods that can be believed on both networks'} · "
+        f"hollow = undecided · {plots.caption_line(pairs, source.side)}; all → all: the families by the "
         "mixed model, architectures as units"
     )
     return plots.describe_figure(figure, title=title, caption=caption), frame
