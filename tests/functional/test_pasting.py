@@ -116,6 +116,19 @@ def test_beside_the_object_nothing_is_left_behind_or_taken_along(photo, layout):
         assert int((red & ~before & ~copy.edited).sum()) < 0.1 * int(copy.edited.sum())
 
 
+@pytest.mark.parametrize("level", [0.8, 1.25])
+def test_a_copy_blends_with_its_new_place_alone(layout, level):
+    """A red object in a blue ring, all else green: the copy's soft outline mixes red and green, never blue."""
+    own = layout.standing.mask
+    ring = ndimage.binary_dilation(own, iterations=4) & ~own
+    image = torch.from_numpy(np.stack([own, ~own & ~ring, ring])).float()
+    copy = PASTES["paste_both"](Photo(image, layout), level)
+    assert (copy.image[2] <= image[2] + 1e-6).all()
+    assert torch.allclose(copy.image.sum(0), torch.ones(H, W), atol=1e-6)
+    assert copy.image[0][copy.edited].min() > 0.5 - 1e-6
+    assert copy.image[0][~copy.edited & ~torch.from_numpy(own)].max() < 0.5 + 1e-6
+
+
 def test_the_control_shows_the_object_itself_first(photo, layout):
     own = PASTES["paste_aside"](photo, 0.0)
     assert torch.equal(own.image, photo.image)
