@@ -20,6 +20,8 @@ from depthprobe.models.hooks import evaluating
 
 JITTER = 1e-3
 """Deviation of the first logits, which breaks ties between pixels."""
+OUTSIDE = 1e4
+"""So much lower than their logits is the score of pixels outside the domain."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,14 +47,16 @@ def optimise_mask(
     steps: int = 200,
     rate: float = 0.1,
     fill: Sequence[float] | None = None,
+    domain: Tensor | None = None,
 ) -> FoundMask:
     """The mask of each image that keeps the network's answer, on the canvas that the network reads.
 
     Convention: image (B,3,h,w) in [0,1]. Without a `budget` the mask is soft, σ(logits), and the objective is the
     loss of Hu et al. between the answers to the masked and the whole image plus weight * mean(mask). With a budget it
     is hard: exactly the ceil(budget * h * w) highest logits, the gradient passed through as if the mask were soft, and
-    no weight. Removed parts have the colour `fill` (None: `card.fill`). Adam at `rate`; of all steps the best of each
-    image is kept. An image's mask depends on its seed, never on its batch. The model is afterwards as before.
+    no weight; it takes the pixels of `domain` (B,1,h,w) bool first (None: all are alike). Removed parts have the colour
+    `fill` (None: `card.fill`). Adam at `rate`; of all steps the best of each image is kept. An image's mask depends on
+    its seed, never on its batch. The model is afterwards as before.
 
     Raises:
         ValueError: if the image is not of the size that the network reads, seeds do not fit, or a number is out of
@@ -70,7 +74,8 @@ def optimise_mask(
     check_range("rate", rate, 0, 1e3, open_low=True)
     colour = flat(image, model.card.fill if fill is None else fill)
     with evaluating(model), torch.enable_grad():
-        search = _Search(model, image.detach(), colour, seeds, budget, 0.0 if budget is not None else weight)
+        cost = 0.0 if budget is not None else weight
+        search = _Search(model, image.detach(), colour, seeds, budget, cost, None if budget is None else domain)
         return search.run(int(steps), rate)
 
 
@@ -85,8 +90,9 @@ class _Search:
         seeds: Sequence[int],
         budget: float | None,
         weight: float,
+        domain: Tensor | None,
     ) -> None:
-        self.model, self.image, self.colour = model, image, colour
+        self.model, self.image, self.colour, self.domain = model, image, colour, domain
         self.seeds, self.budget, self.weight = seeds, budget, weight
         with torch.no_grad():
             self.own = model(image)
@@ -95,7 +101,13 @@ class _Search:
 
     def mask(self) -> Tensor:
         """The mask (B,1,h,w) of the logits."""
-        return open_mask(self.logits, self.budget, self.seeds)
+        return open_mask(self.score(), self.budget, self.seeds)
+
+    def score(self) -> Tensor:
+        """The logits, lower than any other outside the domain."""
+        if self.domain is None:
+            return self.logits
+        return torch.where(self.domain, self.logits, self.logits.detach() - OUTSIDE)
 
     def loss(self, mask: Tensor) -> Tensor:
         """The objective (B,) of masks."""
@@ -114,11 +126,11 @@ class _Search:
             mask = self.mask()
             loss = self.loss(mask)
             (self.logits.grad,) = torch.autograd.grad(loss.sum(), self.logits)
-            best = _better(best, FoundMask(mask.detach(), self.logits.detach().clone(), loss.detach()))
+            best = _better(best, FoundMask(mask.detach(), self.score().detach().clone(), loss.detach()))
             optimiser.step()
         with torch.no_grad():
             mask = self.mask()
-            last = FoundMask(mask, self.logits.detach().clone(), self.loss(mask))
+            last = FoundMask(mask, self.score().clone(), self.loss(mask))
         return _better(best, last)
 
 
@@ -126,9 +138,10 @@ def _better(old: FoundMask | None, new: FoundMask) -> FoundMask:
     """Of each image the mask with the smaller loss; the later of two that are as good."""
     if old is None:
         return new
-    first = (old.loss < new.loss).view(-1, 1, 1, 1)
+    first = (old.loss < new.loss) | new.loss.isnan()
+    wide = first.view(-1, 1, 1, 1)
     return FoundMask(
-        torch.where(first, old.mask, new.mask),
-        torch.where(first, old.score, new.score),
-        torch.minimum(old.loss, new.loss),
+        torch.where(wide, old.mask, new.mask),
+        torch.where(wide, old.score, new.score),
+        torch.where(first, old.loss, new.loss),
     )

@@ -73,10 +73,9 @@ class Trial:
 
         def find(some: Sequence[int]) -> Tensor:
             seeds = [self.canvas.seeds[i] for i in some]
-            image, plan = self.canvas.image[list(some)], self.plan
-            return optimise_mask(
-                self.model, image, seeds=seeds, budget=budget, weight=plan.weight, steps=plan.steps, rate=plan.rate
-            ).score
+            image, domain, plan = self.canvas.image[list(some)], self.canvas.domain[list(some)], self.plan
+            how: dict[str, Any] = {"weight": plan.weight, "steps": plan.steps, "rate": plan.rate, "domain": domain}
+            return optimise_mask(self.model, image, seeds=seeds, budget=budget, **how).score
 
         return torch.cat(list(self.packer.run(range(len(self.batch)), find)))
 

@@ -5,7 +5,7 @@ import tiny
 import torch
 
 from depthprobe.models import load_model
-from depthprobe.models.masknet import optimise_mask
+from depthprobe.models.masknet import FoundMask, _better, optimise_mask
 
 H, W = 16, 20
 SEEDS = (3, 11)
@@ -92,3 +92,21 @@ def test_wrong_arguments_say_what_was_expected():
     ):
         with pytest.raises(ValueError, match=said):
             optimise_mask(model, images(), **wrong)
+
+
+def test_a_hard_mask_takes_the_domain_first():
+    model, image = tiny.model(), images()
+    domain = torch.zeros(2, 1, H, W, dtype=torch.bool)
+    domain[..., 3:9, 4:12] = True
+    found = optimise_mask(model, image, seeds=SEEDS, budget=0.1, steps=5, domain=domain)
+    assert ((found.mask > 0) & ~domain).sum() == 0
+    assert found.mask.flatten(1).sum(1).tolist() == [32.0, 32.0]
+
+
+def test_a_step_that_fails_is_not_the_best_of_an_image():
+    one = torch.ones(2, 1, 1, 1)
+    nan, fine = torch.tensor([torch.nan, 1.0]), torch.tensor([2.0, torch.nan])
+    first, second = FoundMask(one, one, nan), FoundMask(2 * one, 2 * one, fine)
+    for both in (_better(first, second), _better(second, first)):
+        assert both.loss.tolist() == [2.0, 1.0]
+        assert both.mask.flatten().tolist() == [2.0, 1.0]
