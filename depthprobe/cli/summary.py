@@ -44,18 +44,21 @@ def varying(table: pd.DataFrame, by: Sequence[str], columns: Sequence[str] = SPL
 def headline(table: pd.DataFrame, side: Mapping[str, Any]) -> pd.DataFrame:
     """What a run shows: columns measure, model, estimate, low, high, unit, better, one row per measure and model.
 
-    Probes without levels give their first metrics; probes over a budget give the budget at which the first metric has
-    gone 90 % of the way from its value at the smallest to its value at the whole.
+    Probes without levels give their first metrics, of the whole where there is one, else by what they tell apart;
+    probes over a budget up to the whole image give the budget at which the first metric has gone 90 % of the way from
+    its value at the smallest to its value at the whole.
     """
     frames = []
     names = metrics_of(table, side)
-    plain = table[table["level"].isna() & table["metric"].isin(names[:4]) & (table["factor"] == "")]
+    plain = table[table["level"].isna() & table["metric"].isin(names[:4])]
+    plain = plain[(plain["factor"] == "") | ~plain["probe"].isin(plain.loc[plain["factor"] == "", "probe"])]
     if not plain.empty:
         by = varying(plain, ["metric", "model"])
         found = summarise(plain, by)
         frames.append(found.assign(measure=_named(found, [c for c in by if c != "model"], side), order=0))
     axes = side.get("axes", {})
-    budgets = [probe for probe, own in axes.items() if own.get("level") == "budget"]
+    whole = set(table.loc[table["level"] == 1, "probe"])
+    budgets = [probe for probe, own in axes.items() if own.get("level") == "budget" and probe in whole]
     curved = table[
         table["probe"].isin(budgets) & (table["metric"] == (names[0] if names else "")) & (table["level"] > 0)
     ]

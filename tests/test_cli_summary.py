@@ -1,0 +1,43 @@
+"""Which numbers a run ends with: curves only where they reach the whole image, masks told apart, never a mixture."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from depthprobe.cli.summary import headline
+
+SIDE = {"axes": {"curve": {"factor": "selector", "level": "budget"}}, "protocols": [{"metrics": ["abs_rel"]}]}
+
+
+def rows(levels, factors=("random",), probe="curve"):
+    made = [
+        {
+            "sample": f"s{i}",
+            "group": f"g{i}",
+            "level": level,
+            "factor": factor,
+            "value": 1.0 / (1 + 9 * (level or 0)) + i,
+        }
+        for i in range(3)
+        for level in levels
+        for factor in factors
+    ]
+    same = {"dataset": "d", "model": "m", "tag": "t", "family": "cnn", "probe": probe, "plan": "p", "seed": 0}
+    frame = pd.DataFrame(made).assign(**same, layer="", factor2="", level2=np.nan, metric="abs_rel", unit="1")
+    return frame.assign(better="lower", level=frame["level"].astype(float))
+
+
+@pytest.mark.parametrize(("levels", "shown"), [((0.1, 0.5, 1.0), 1), ((0.1, 0.3, 0.5), 0)])
+def test_a_budget_is_named_only_where_the_curve_reaches_the_whole_image(levels, shown):
+    found = headline(rows(levels), SIDE)
+    assert found["measure"].str.startswith("budget for 90 %").sum() == shown
+
+
+def test_a_probe_without_a_whole_is_shown_by_what_it_tells_apart():
+    found = headline(rows([None], factors=("soft", "hard")), SIDE)
+    assert sorted(found["measure"]) == ["abs_rel · hard", "abs_rel · soft"]
+
+
+def test_a_probe_with_a_whole_shows_that_alone():
+    found = headline(rows([None], factors=("", "band")), SIDE)
+    assert found["measure"].tolist() == ["abs_rel"]
