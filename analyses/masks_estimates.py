@@ -13,9 +13,10 @@ BUDGET = 0.1
 SOFT, HARD = "weight5", f"budget{BUDGET:g}"
 CONTROLS = ("random", "image_edges", "depth_edges")
 SELF, ROPE = "rmse@self", 0.05
-OWN_HARD = "trained for it"
-OTHER, OWN_SOFT, SEARCHED = "trained for the other", "trained soft", "per image"
-AGAINST = ("image_edges", "random", OTHER, OWN_SOFT)
+SOFT_LINE, OTHER_LINE, HARD_LINE, SEARCHED = "trained soft", "trained soft for the other", "trained hard", "per image"
+ENDPOINTS = tuple((other, SOFT_LINE) for other in ("image_edges", "random", OTHER_LINE))
+ADDED = tuple((other, line) for line in (HARD_LINE, SEARCHED) for other in ("image_edges", "random", SOFT_LINE))
+"""Comparisons that were added after a first look, and are described, not judged with the endpoints."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,16 +67,13 @@ def estimate(table: pd.DataFrame, *, n_boot: int) -> Found:
 def _lines(rows: pd.DataFrame) -> pd.DataFrame:
     """Changes of the own answer by hard masks, as the lines of a picture: body and weight are the main ones."""
     body = rows.loc[rows["whose"] == "own", "generator"].iloc[0].split(" ")[0]
-    names = {
-        ("own", f"{body} {HARD}"): OWN_HARD,
-        ("other", f"{body} {HARD}"): OTHER,
-        ("own", f"{body} {SOFT}"): OWN_SOFT,
-    }
+    soft, hard = f"{body} {SOFT}", f"{body} {HARD}"
+    names = {("own", soft): SOFT_LINE, ("other", soft): OTHER_LINE, ("own", hard): HARD_LINE}
     names |= {(control, control): control for control in CONTROLS}
-    hard = rows[(rows["metric"] == SELF) & rows["factor2"].isin(["hard", "searched"])]
-    keys = zip(hard["whose"], hard["generator"], hard["factor2"], strict=True)
+    tried = rows[(rows["metric"] == SELF) & rows["factor2"].isin(["hard", "searched"])]
+    keys = zip(tried["whose"], tried["generator"], tried["factor2"], strict=True)
     line = [SEARCHED if kind == "searched" else names.get((whose, made)) for whose, made, kind in keys]
-    return hard.assign(line=line, factor2="hard").dropna(subset=["line"])
+    return tried.assign(line=line, factor2="hard").dropna(subset=["line"])
 
 
 def _over_trainings(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
@@ -99,14 +97,14 @@ def _masks(soft: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _pairs(hard: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
-    """The endpoints: every network's own mask against what it is compared with, Holm over all."""
+    """The endpoints, Holm over all of them, and what was added, corrected among itself."""
     found = []
     for model, part in hard.groupby("model"):
-        scale = ROPE * part.loc[part["line"] == OWN_HARD, "value"].mean()
-        for other in AGAINST:
-            pair = stats.compare(part, ["metric", "level"], between="line", a=other, b=OWN_HARD, rope=scale, **options)
-            found.append(pair.assign(model=model))
-    return in_per_cent(stats.adjust(pd.concat(found, ignore_index=True)))
+        scale = ROPE * part.loc[part["line"] == SOFT_LINE, "value"].mean()
+        for a, b in (*ENDPOINTS, *ADDED):
+            pair = stats.compare(part, ["metric", "level"], between="line", a=a, b=b, rope=scale, **options)
+            found.append(pair.assign(model=model, role="endpoint" if (a, b) in ENDPOINTS else "added"))
+    return in_per_cent(stats.adjust(pd.concat(found, ignore_index=True), ["role"]))
 
 
 def _places(soft: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:

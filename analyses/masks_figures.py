@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analyses.masks_estimates import OWN_HARD, Found
+from analyses.masks_estimates import SEARCHED, SOFT_LINE, Found
 from depthprobe import plots
 from depthprobe.plots.gallery import picture
-from depthprobe.plots.theme import WIDTH, display_name, figure_of, theme
+from depthprobe.plots.theme import WIDTH, display_name, theme
 from depthprobe.report.source import Source
 
 QUANTITIES = {
@@ -87,23 +87,44 @@ def budgets(found: Found) -> tuple[Figure, pd.DataFrame]:
 
 
 def _budget_title(frame: pd.DataFrame) -> str:
-    least = frame.loc[frame.groupby(["model", "level"])["estimate"].idxmin()]
-    own = int((least["line"] == OWN_HARD).sum())
-    return f"The mask trained hard for the network is the best of all in {own} of {len(least)} networks × budgets"
+    """How the learned order stands among the orders, and what single images could do with."""
+    orders = frame[frame["line"] != SEARCHED]
+    least = orders.loc[orders.groupby(["model", "level"])["estimate"].idxmin()]
+    own = int((least["line"] == SOFT_LINE).sum())
+    searched = frame[frame["line"] == SEARCHED]
+    found = ", ".join(f"{display_name(r['model'])} {r['estimate']:.2g} m" for _, r in searched.iterrows())
+    share = f"{100 * searched['level'].iloc[0]:g} %"
+    return (
+        f"Of all orders the soft mask's is best in {own} of {len(least)} networks × budgets; pixels searched for image "
+        f"by image ({share}) leave {found}"
+    )
 
 
 def pairs(found: Found) -> tuple[Figure, pd.DataFrame]:
     """The endpoints: every network's own mask against each control, in per cent of the control."""
     frame = found.pairs.copy()
     frame = frame.assign(unit="%", **{c: frame[f"relative_{c}"] for c in ("estimate", "low", "high")})
-    frame = frame.assign(comparison=frame["a"].str.replace("_", " ") + " → trained for it")
-    ax = plots.draw_forest(
-        frame, rows=["comparison"], hue="model", label="change of rmse to the own answer (%); less is better"
+    frame = frame.assign(comparison=frame["a"].str.replace("_", " ") + " → " + frame["b"])
+    names = {"endpoint": "endpoints", "added": "added after a first look"}
+
+    def panel(part: pd.DataFrame, ax: Axes, last: bool) -> None:
+        plots.draw_forest(part, ax, rows=["comparison"], hue="model", numbers=False,
+                          label="change of rmse to the own answer (%); less is better")  # fmt: skip
+
+    height = 0.5 + 0.17 * frame.groupby("role").size().max()
+    figure = plots.small_multiples(
+        frame, panel, panel="role", order=list(names), names=names, columns=1, height=height, share_y=False
     )
-    counted = {w: int((frame["verdict"] == w).sum()) for w in ("better", "worse", "equivalent", "undecided")}
-    title = f"At {100 * frame['level'].iloc[0]:g} % of the pixels: " + ", ".join(f"{n} {w}" for w, n in counted.items())
-    caption = f"n = {frame['n'].max()} images in {frame['groups'].max()} groups · 95 % intervals · hollow = undecided"
-    return plots.describe_figure(figure_of(ax), title=title, caption=caption), frame
+    ends = frame[frame["role"] == "endpoint"]
+    counted = {w: int((ends["verdict"] == w).sum()) for w in ("better", "worse", "equivalent", "undecided")}
+    title = f"At {100 * ends['level'].iloc[0]:g} % of the pixels the learned order is " + ", ".join(
+        f"{w} in {n}" for w, n in counted.items()
+    )
+    caption = (
+        f"n = {frame['n'].max()} images in {frame['groups'].max()} groups · 95 % intervals · hollow = undecided · Holm "
+        "over the endpoints"
+    )
+    return plots.describe_figure(figure, title=f"{title} of {len(ends)} comparisons", caption=caption), frame
 
 
 def places(found: Found) -> tuple[Figure, pd.DataFrame]:

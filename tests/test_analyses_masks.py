@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # studies are not part of th
 
 from analyses import a07_learned_masks as a07
 from analyses.common import planted_mask
-from analyses.masks_estimates import AGAINST, estimate
+from analyses.masks_estimates import ADDED, ENDPOINTS, HARD_LINE, SEARCHED, SOFT_LINE, estimate
 from depthprobe.schema import COLUMNS, read_table
 
 MODELS = {"zoo:convnext.nyu": "cnn", "zoo:pvt.nyu": "transformer"}
@@ -28,14 +28,15 @@ def rows(better=0.5):
     made = []
     for model, family in MODELS.items():
         kinds = [f"{of}/conv/{kind}/seed{s}" for of in MODELS for kind in ("weight5", "budget0.1") for s in (0, 1)]
-        masks = [*kinds, "random", "image_edges"]
+        masks = [*kinds, "random", "image_edges", "per image"]
         for i in range(12):
             base = 1 + 0.1 * np.sin(i)
             for mask in masks:
                 own, hard = mask.startswith(model), "budget" in mask
-                value = base * (better if own and hard else 1) * (1.02 if mask.endswith("seed1") else 1)
+                value = base * (better if own and not hard else 1) * (1.02 if mask.endswith("seed1") else 1)
                 place = {"model": model, "family": family, "factor": mask, "sample": f"s{i}", "group": f"g{i}"}
-                made.append({**place, "factor2": "hard", "level": 0.1, "metric": "rmse@self", "value": value})
+                kind = "searched" if mask == "per image" else "hard"
+                made.append({**place, "factor2": kind, "level": 0.1, "metric": "rmse@self", "value": value})
                 if own and not hard:
                     for kind, times in {"soft": 1, "binarised": 3, "uniform": 2}.items():
                         made += [
@@ -51,10 +52,14 @@ def rows(better=0.5):
 
 def test_a_mask_that_halves_the_change_is_found_better_by_half():
     pairs = estimate(rows(0.5), n_boot=500).pairs
-    assert len(pairs) == 2 * len(AGAINST)
-    assert set(pairs["verdict"]) == {"better"}
-    random = pairs[pairs["a"] == "random"]
+    assert len(pairs) == 2 * len(ENDPOINTS + ADDED)
+    ends = pairs[pairs["role"] == "endpoint"]
+    assert set(ends["b"]) == {SOFT_LINE} and set(ends["verdict"]) == {"better"}
+    random = ends[ends["a"] == "random"]
     np.testing.assert_allclose(random["relative_estimate"], 100 * (0.5 * 1.01 - 1), atol=1e-6)
+    added = pairs[pairs["role"] == "added"].set_index(["b", "a"])
+    assert set(added.loc[(HARD_LINE, SOFT_LINE), "verdict"]) == {"worse"}
+    assert set(added.loc[(SEARCHED, "random"), "verdict"]) == {"equivalent"}
 
 
 def test_a_mask_that_changes_nothing_is_not_found_better():
@@ -80,7 +85,7 @@ def test_quick_form_trains_measures_and_draws(study):
         assert stem.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
         assert matplotlib.image.imread(stem.with_suffix(".png")).std() > 0
         assert len(pd.read_csv(stem.with_suffix(".csv")))
-    assert set(study["found"].pairs["a"]) == set(AGAINST)
+    assert set(zip(study["found"].pairs["a"], study["found"].pairs["b"], strict=True)) == set(ENDPOINTS + ADDED)
     assert study["found"].masks["trainings"].max() == 2
 
 
