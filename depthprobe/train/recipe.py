@@ -108,6 +108,7 @@ class Recipe:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name, known in _CHOICES.items():
             check_one_of(name, getattr(self, name), known)
+        check_one_of("loss", self.loss, [*LOSSES, OWN])
         for name, (low, high) in _RANGES.items():
             check_range(name, getattr(self, name), low, high)
         for name in ("resize", "crop"):
@@ -125,7 +126,6 @@ class Recipe:
 
 _CHOICES: dict[str, Any] = {
     "schedule": SCHEDULES.names(),
-    "loss": [*LOSSES, OWN],
     "protocol": PROTOCOLS,
     "precision": PRECISIONS,
     "device": DEVICES,

@@ -14,7 +14,7 @@ H, W = train_cases.SIZE
 SUPPORT = "oracle:support%3Fshare=0.1%26seed=4"
 
 
-def bright(*, split: str, n: int = 16) -> Dataset:
+def bright(*, split: str = "train", n: int = 16, batch_size: int = 4, on_error: str = "raise") -> Dataset:
     """Noise that is everywhere brighter than what replaces removed pixels, so that each planted pixel counts alike."""
     ids = [f"bright-{split}-{i}" for i in range(n)]
 
@@ -23,7 +23,10 @@ def bright(*, split: str, n: int = 16) -> Dataset:
         one = torch.ones(1, 1, H, W)
         return Batch(image=image, depth=one, valid=one > 0, sample=(ids[i],), group=(ids[i],))
 
-    return Dataset(name="bright", samples=ids, groups=ids, read=read, batch_size=4, facts={"split": split, "n": n})
+    facts = {"split": split, "n": n}
+    return Dataset(
+        name="bright", samples=ids, groups=ids, read=read, batch_size=batch_size, facts=facts, on_error=on_error
+    )
 
 
 if "bright" not in DATASETS:
