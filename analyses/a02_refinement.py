@@ -219,6 +219,8 @@ def _aspect(metric: str) -> str:
 def _change(row: pd.Series) -> str:
     a, b = row["contrast"].split(" → ")
     e, low, high, found = (row[f"relative_{c}"] for c in ("estimate", "low", "high", "detectable"))
+    if pd.isna(low):
+        return f"{row['metric']} {e:+.1f} % from {a} to {b}, without interval: one training says nothing on another"
     return (
         f"{row['metric']} {e:+.1f} % [{low:+.1f}, {high:+.1f}] from {a} to {b}; {found:.1f} % would have been found "
         f"(n = {row['n']} scenes, {row['units_a']} and {row['units_b']} trainings)"
