@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from depthprobe.checks import check_range
+from depthprobe.checks import check_one_of, check_range
 from depthprobe.functional.losses_gradient import depth_gradient_normal_loss
 from depthprobe.functional.soft_masks import open_mask
 from depthprobe.models.adapter import DepthModel, ModelCard
@@ -121,11 +121,12 @@ def masked(
         raise ValueError(f"Expected a network of one size and a body of zoo: or timm:, but {wrong}.")
     if network.canvas_size(*read) != read:
         raise ValueError(f"Expected `size` to be what {of} reads, {network.canvas_size(*read)}, but got {read}.")
+    check_one_of("shared", shared, ("0", "1"))
     share, cost = float(budget), float(weight)
     check_range("budget", share, 0, 1)
     check_range("weight", cost, 0, 1e6)
     generator = MaskGenerator(start.net, start.card, read, shared=shared == "1", seed=int(seed))
-    kind = f"budget{share:g}" if share else f"weight{cost:g}"
+    kind = (f"budget{share:g}" if share else f"weight{cost:g}") + (", shared" if shared == "1" else "")
     facts: dict[str, Any] = {"of": network.card.name, "body": body, "kind": kind, "seed": int(seed)}
     card = dataclasses.replace(
         network.card, name=f"mask:{body}:{network.card.name}", tag=f"{kind}, seed {seed}", size=read,

@@ -14,12 +14,12 @@ from depthprobe.registry import Registry
 _MOST_HIDDEN = 0.5  # of an object's width, by a card; what is read is the rest
 
 CUES = Registry("cue")
-"""A cue is a function (batch of one, level) -> the batch with that cue varied (and its map `read`, where not the whole
+"""A cue is a function (batch of one, level) -> the batch with that cue varied, and its map `read` if not all is read.
 
-image is read). Facts: needs = the edits that the data set has to offer; levels = those of the default plan, the first
-one being no change; dose: (seen, level) -> (B,), how much of the cue there is; reading = what is read of the depth;
-still: the edit leaves geometry alone, so that answers can be compared pixel by pixel; fitted: the answers are aligned
-as that to the batch without any edit is, so that the alignment does not absorb what is read.
+Facts: needs = the edits that the data set has to offer; levels = those of the default plan, the first one being no
+change; dose: (seen, level) -> (B,), how much of the cue there is; reading = what is read of the depth; still: the edit
+leaves geometry alone, so that answers can be compared pixel by pixel; fitted: the answers are aligned as that to the
+batch without any edit is, so that the alignment does not absorb what is read.
 """
 
 

@@ -61,8 +61,14 @@ class Trial:
 
     def soft_masks(self) -> Iterator[tuple[str, Tensor]]:
         """Every source and the logits (B,1,h,w) of its soft masks."""
-        for path in self.plan.generators:
-            label, generator = open_generator(path)
+        opened = [open_generator(path) for path in self.plan.generators]
+        labels = [label for label, _ in opened]
+        if len(set(labels)) < len(labels):
+            raise ValueError(
+                f"Expected `generators` to be trainings that differ in network, body, kind or seed, but got {labels}; "
+                "try those that do not in runs of their own."
+            )
+        for label, generator in opened:
             with evaluating(generator), torch.no_grad():
                 yield label, mask_logits(generator, self.canvas.image)
         if self.plan.steps:
@@ -197,12 +203,12 @@ def learned_mask(model: DepthModel, batch: Batch, plan: LearnedMaskPlan) -> pd.D
     Convention: factor = where the mask comes from: a generator ("of/body/kind/seed": that of another network is a
     cross-applied mask), "per image", or a control. factor2 = "soft": the mask as it is, with `open_share`, its mean,
     and `open_max`, its largest value; "binarised": as many whole pixels, so that the difference to "soft" is what
-    half-open pixels are worth; "uniform": every pixel open by that mean, which LayerNorm largely undoes; "hard": level
+    half-open pixels are worth; "uniform": every pixel open by that mean, which LayerNorm may undo; "hard": level
     = exact budget, by the order of the same mask; "searched": level = exact budget, found for it. `share@region` and
     `enrichment@region` say where the soft mask is open. Controls are "hard" alone.
 
     Raises:
-        ValueError: if the protocol refuses the network's output kind, or a generator is no mask's.
+        ValueError: if the protocol refuses the network's output kind, a generator is no mask's, or two have one name.
         FileNotFoundError: if a generator is not there.
     """
     plan.protocol.check(model.card.output)

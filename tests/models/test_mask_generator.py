@@ -108,6 +108,11 @@ def test_seeds_differ_and_repeat():
     assert torch.equal(head[0], head[1]) and not torch.equal(head[0], head[2])
 
 
+def test_masks_with_and_without_a_shared_map_have_different_names():
+    kinds = [opened(f"&shared={s}&weight=3").card.facts["kind"] for s in (0, 1)]
+    assert kinds == ["weight3", "weight3, shared"]
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -115,6 +120,7 @@ def test_seeds_differ_and_repeat():
         ("mask:timm:test_convnext?of=oracle:row", "add &size"),
         ("mask:oracle:row?of=oracle:row&size=8x8", "no shared decoder"),
         ("mask:timm:test_convnext?of=oracle:row&size=32x32&budget=2", "budget"),
+        ("mask:timm:test_convnext?of=oracle:row&size=32x32&shared=yes", "shared"),
         ("mask:timm:test_convnext?of=timm:test_resnet%3Fsize=32x32&size=16x16", r"\(32, 32\)"),
     ],
 )

@@ -1,6 +1,7 @@
 """Learned masks as a probe: what is planted is found, every kind of mask is what it says, generators are read back."""
 
 import json
+import shutil
 
 import pytest
 import tiny
@@ -141,6 +142,15 @@ def test_a_training_of_something_else_is_refused(tmp_path, generator):
         open_generator(str(tmp_path))
     with pytest.raises(FileNotFoundError, match="nothing"):
         open_generator("nothing")
+
+
+def test_two_generators_of_one_name_are_refused_before_anything_is_searched_for(tmp_path, generator):
+    shutil.copytree(generator, tmp_path / "again")
+    plan = LearnedMaskPlan(
+        protocol=MAE, generators=(generator, str(tmp_path / "again")), steps=0, budgets=(0.2,), controls=()
+    )
+    with pytest.raises(ValueError, match="trainings that differ"):
+        learned_mask(tiny.model(), images(), plan)
 
 
 def test_maps_show_the_soft_mask_and_as_many_whole_pixels(generator):
