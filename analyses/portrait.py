@@ -186,7 +186,7 @@ def profile(table: pd.DataFrame, model: str, *, n_boot: int = 10_000) -> pd.Data
         logs = rows.assign(value=np.log(rows["value"].where(rows["value"] > 0)))
     keys = [c for c in logs if c not in ("model", "tag", "family", "value")]
     others = logs[logs["model"] != model].groupby(keys, dropna=False, sort=False)["value"]
-    rest = others.mean().reset_index().assign(model="others", tag="", family="")
+    rest = others.agg(lambda some: some.mean(skipna=False)).reset_index().assign(model="others", tag="", family="")
     both = pd.concat([logs[logs["model"] == model], rest], ignore_index=True)
     own = stats.compare(both, ["metric"], a="others", b=model, n_boot=n_boot)
     found = [_ratios(own).assign(model=model, value=[means[label, model] for label in own["metric"]])]

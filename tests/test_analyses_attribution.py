@@ -193,6 +193,16 @@ def test_a_portrait_says_by_how_much_a_network_differs_and_names_the_surest_diff
     assert np.prod(others["estimate"]) == pytest.approx(1)
 
 
+def test_a_scene_on_which_another_network_has_no_value_is_left_out_of_a_portrait_and_counted():
+    table = portrayed(dict.fromkeys(NETWORKS, 1.0) | {"cnn1": 8.0})
+    scene = table["sample"].iloc[0]
+    table.loc[(table["model"] == "cnn1") & (table["sample"] == scene), "value"] = 0.0
+    found = portrait.profile(table, "cnn0", n_boot=200)
+    own = found[found["model"] == "cnn0"].set_index("metric").loc["radius of 90 % of the gradient"]
+    assert (own["n"], own["undefined"]) == (table["sample"].nunique() - 1, 1)
+    assert own["estimate"] == pytest.approx(1 / 2, rel=0.05)  # of the geometric mean of 8, 1 and 1
+
+
 def test_a_portrait_says_what_was_not_measured():
     figure, frame, title = portrait.portrait(portrayed(dict.fromkeys(NETWORKS, 1.0)), "cnn0", n_boot=500)
     texts = [text.get_text() for ax in figure.axes for text in ax.texts]
