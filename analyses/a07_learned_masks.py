@@ -10,9 +10,9 @@ are the primary result here, beside controls of equal size.
 
 Endpoints, chosen before looking, for each network at a budget of 10 % and as the change of its own answer (`rmse@self`
 in metres): the pixels in the order of its soft mask against image edges, against random pixels, and against the order
-of the mask that was learned for the other network. A change within 5 % counts as none. After a first look at these,
-masks trained hard, for exactly this budget, and masks searched for on each image by itself were added; they and
-everything else drawn are description.
+of the mask that was learned for the other network. A change within 5 % of what the own soft mask leaves counts as none.
+After a first look at these, masks trained hard, for exactly this budget, and masks searched for on each image by itself
+were added; they and everything else drawn are description.
 
 Spread: three trainings of G per network, which differ in the first weights of its head, in the order of the images and
 in their augmentation; the weights of its body are the same at the start. Intervals are over the scenes of NYU.
@@ -20,11 +20,13 @@ in their augmentation; the weights of its body are the same at the start. Interv
 Command: python -m analyses.a07_learned_masks --train --root PATH/TO/nyuv2   (without --train: from the measurements in
 analyses/results)
 Cost: 18 trainings of G of about 3 minutes on one core (several processes may share them), and about 530 passes per
-image and network, 360 of them to search for masks of each image by itself; stopped, it goes on where it was.
+image and network (a backward one counted as two), 360 of them to search for masks of each image by itself; stopped, it
+goes on where it was.
 Expected result: Hu's finding for soft masks; none is promised for hard ones.
 
 What this cannot show: small networks that read 96x128 pixels, where an edge is a pixel wide and an object a few; 795
-training images, where Hu et al. have 50,688; two architectures are no families.
+training images, where Hu et al. have 50,688; two architectures are no families; removed pixels have one colour, and the
+budget of the endpoints is one of five, above the mean of the soft masks.
 """
 
 import argparse
@@ -39,7 +41,7 @@ from analyses import factorial
 from analyses import masks_figures as figure
 from analyses.common import NYU, change, measure
 from analyses.factorial import Arm, Cell, Design
-from analyses.masks_estimates import BUDGET, CONTROLS, HARD, SELF, SOFT, Found, estimate
+from analyses.masks_estimates import BUDGET, CONTROLS, HARD, SEARCHED, SELF, SOFT, Found, estimate
 from analyses.structure import MATCHED, matched_to, protocol_of
 from depthprobe.data import Dataset, load_dataset
 from depthprobe.plots.theme import display_name
@@ -60,6 +62,8 @@ RESULTS = Path(__file__).parent / "results" / "a07" / "masks.parquet"
 CAUTIONS = (
     "Small networks at 96x128, a few minutes of training for a mask; two architectures are no families.",
     "Three trainings of a generator from one start say how much its training scatters, no more.",
+    "Removed pixels have one colour, the mean: more pixels can leave a larger error; other budgets may say otherwise.",
+    "Hard masks take the pixels inside the protocol's crop first; generators were trained without it.",
     "A mask searched for on one image follows the network's gradient: its pixels may steer the network, not inform it.",
 )
 
@@ -191,8 +195,14 @@ def _worth(part: pd.DataFrame) -> str:
     truth = ", ".join(f"{kind} {at.loc[(kind, 'rmse'), 'estimate']:.3g} m" for kind in ("soft", "binarised"))
     return (
         f"open {_ranged(share)} of the image (largest value {most:.2f}); {SELF} {kinds}; rmse against the truth "
-        f"{truth} ({int(share['trainings'])} trainings)."
+        f"{truth} ({_made(part['generator'].iloc[0], int(share['trainings']))})."
     )
+
+
+def _made(generator: str, trainings: int) -> str:
+    if generator == SEARCHED:
+        return "no training"
+    return f"{trainings} training{'s' * (trainings > 1)}"
 
 
 def _ranged(row: pd.Series) -> str:

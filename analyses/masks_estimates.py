@@ -23,8 +23,8 @@ ADDED = tuple((other, line) for line in (HARD_LINE, SEARCHED) for other in ("ima
 class Found:
     """What is estimated.
 
-    Convention: `masks` has a row per network, generator and quantity; `curves` run over budgets; `pairs` are the
-    endpoints; `places` says where soft masks are open.
+    Convention: `masks` has a row per network, generator and quantity; `curves` run over budgets; `pairs` has the
+    endpoints and what was added, by `role`; `places` says where soft masks are open.
     """
 
     masks: pd.DataFrame

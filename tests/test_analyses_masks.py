@@ -74,8 +74,16 @@ def test_the_spread_is_over_trainings_and_the_gap_over_kinds():
     np.testing.assert_allclose(soft["most"] / soft["least"], 1.02)
     np.testing.assert_allclose(masks.loc[("zoo:pvt.nyu", "binarised", "rmse@self"), "estimate"] / soft["estimate"], 3)
     said = "\n".join(a07.verdict(estimate(rows(0.5), n_boot=500)))
-    assert "open 0.2 (0.2 to 0.2) of the image" in said
+    assert "open 0.2 (0.2 to 0.2) of the image" in said and said.count("(2 trainings).") == 2
     assert all(caution in said for caution in a07.CAUTIONS)
+
+
+def test_what_is_searched_for_has_no_training():
+    table = rows(0.5)
+    soft = table[table["factor"].str.contains("/weight5/seed0") & (table["factor2"] != "hard")]
+    soft = soft[soft["factor"].str.startswith(tuple(MODELS))].assign(factor=SEARCHED)
+    said = a07.verdict(estimate(pd.concat([table, soft]), n_boot=500))
+    assert [line.rpartition(" (")[2] for line in said if ", per image | open" in line] == ["no training)."] * 2
 
 
 def test_quick_form_trains_measures_and_draws(study):
