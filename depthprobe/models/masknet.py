@@ -59,10 +59,11 @@ def optimise_mask(
     its seed, never on its batch. The model is afterwards as before.
 
     Raises:
-        ValueError: if the image is not of the size that the network reads, seeds do not fit, or a number is out of
-            range.
+        ValueError: if the image is not of the size that the network reads, `domain` or seeds do not fit, or a number is
+            out of range.
     """
-    size = check_shapes(image=(image, "b 3 h w"))
+    inside = {} if domain is None else {"domain": (domain, "b 1 h w")}
+    size = check_shapes(image=(image, "b 3 h w"), **inside)
     if model.canvas_size(size["h"], size["w"]) != (size["h"], size["w"]):
         raise ValueError("Expected `image` to be as the network reads it; give model.canvas(image).")
     if len(seeds) != size["b"]:

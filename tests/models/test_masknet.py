@@ -89,6 +89,7 @@ def test_wrong_arguments_say_what_was_expected():
         ({"seeds": (1,)}, r"one seed per image \(2\)"),
         ({"seeds": SEEDS, "budget": 0.0}, "Expected `budget` to be in"),
         ({"seeds": SEEDS, "steps": 0}, "Expected `steps` to be in"),
+        ({"seeds": SEEDS, "budget": 0.1, "domain": torch.ones(2, 1, H, W + 1, dtype=torch.bool)}, "`domain`"),
     ):
         with pytest.raises(ValueError, match=said):
             optimise_mask(model, images(), **wrong)
