@@ -14,10 +14,10 @@ change of the network's own answer (abs_rel) by deletion, insertion and ROAD bea
 the centre, in all six comparisons, by more than 5 % of the controls' mean over networks, and its rank correlation with
 the map of the same network with shuffled weights is below 0.5. Squares of 8x8 pixels are removed or shown as a whole,
 by controls as well: single pixels in disorder are another disturbance than a hole, whatever they show. Where, by
-believed methods alone: enrichment of the attribution (1 = as if it lay anywhere) on depth edges, on texture edges and in smooth
-interiors, on scenes also where objects stand on the ground and along the horizon (the vanishing region), on NYU, which
-knows neither, on the farthest third; all methods and regions Holm-corrected together; a difference of less than 0.1
-counts as none.
+believed methods alone: enrichment of the attribution (1 = as if it lay anywhere) on depth edges, on texture edges and
+in smooth interiors, on scenes also where objects stand on the ground and along the horizon (the vanishing region), on
+NYU, which knows neither, on the farthest third; all methods and regions Holm-corrected together; a difference of less
+than 0.1 counts as none.
 
 The unit is the architecture: the interval holds for another one of each family on other scenes. What two networks at
 hand do is judged pair by pair, over scenes alone.
