@@ -220,4 +220,7 @@ def cues_sentence(one: "Found") -> str:
         own, right = part[~truth], part.loc[truth, "estimate"].iloc[0]
         below, above = (own["high"] < right).sum(), (own["low"] > right).sum()
         said.append(f"{str(cue).replace('_', ' ')} {below}/{above}")
-    return f"networks, of {count}, whose slope on a cue is shown below/above that of the truth: {', '.join(said)}"
+    return (
+        f"networks, of {count}, whose interval of the slope on a cue lies below/above the truth's mean, none corrected: "
+        f"{', '.join(said)}"
+    )

@@ -122,13 +122,13 @@ def pairs(found: Found) -> tuple[Figure, pd.DataFrame]:
     )
     caption = (
         f"n = {frame['n'].max()} images in {frame['groups'].max()} groups · 95 % intervals · hollow = undecided · Holm "
-        "over the endpoints"
+        "over the endpoints, and over what was added"
     )
     return plots.describe_figure(figure, title=f"{title} of {len(ends)} comparisons", caption=caption), frame
 
 
 def places(found: Found) -> tuple[Figure, pd.DataFrame]:
-    """Where soft masks are open: their mean in a region over their mean in the image."""
+    """Where soft masks are open: their mean in a region over their mean where depth is judged."""
     frame = found.places[found.places["estimate"].notna()].reset_index(drop=True)
 
     def panel(part: pd.DataFrame, ax: Axes, last: bool) -> None:
@@ -138,10 +138,13 @@ def places(found: Found) -> tuple[Figure, pd.DataFrame]:
     figure = plots.small_multiples(frame, panel, panel="generator", columns=2, height=0.6 + 0.16 * rows)
     top = frame.loc[frame["low"].fillna(-1).idxmax()]
     title = (
-        f"Most open on {top['region'].replace('_', ' ')}: {top['estimate']:.2f} times as open as the whole image "
-        f"({display_name(top['model'])}, {top['generator']})"
+        f"Where masks are open for sure more than elsewhere, most on {top['region'].replace('_', ' ')}: "
+        f"{top['estimate']:.2f} [{top['low']:.2f}, {top['high']:.2f}] times the mean "
+        f"({display_name(top['model'])}, {top['generator']}; the largest of {len(frame)})"
     )
-    caption = f"n up to {frame['n'].max()} images · 95 % intervals over groups · 1 = as everywhere"
+    caption = (
+        f"n up to {frame['n'].max()} images · 95 % intervals over groups · 1 = as on average where depth is judged"
+    )
     return plots.describe_figure(figure, title=title, caption=caption), frame
 
 

@@ -5,7 +5,6 @@ import functools
 import itertools
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -23,7 +22,7 @@ from depthprobe.models.hooks import evaluating
 from depthprobe.models.mask_generator import MaskedDepth
 from depthprobe.models.masknet import optimise_mask
 from depthprobe.probes.attribution_where import Places
-from depthprobe.probes.learned_mask_plan import LearnedMaskPlan
+from depthprobe.probes.learned_mask_plan import LearnedMaskPlan, weights_of
 from depthprobe.probes.measured import Measured, frame
 from depthprobe.probes.reading import as_read
 from depthprobe.probes.registry import PROBES
@@ -125,7 +124,7 @@ def open_generator(path: str) -> tuple[str, DepthModel]:
         FileNotFoundError: if there is no finished training.
         ValueError: if it is a training of something else.
     """
-    file = Path(path) / "final.safetensors" if Path(path).is_dir() else Path(path)
+    file = weights_of(path)
     model = _opened(str(file), file.stat().st_mtime_ns if file.is_file() else 0)
     if not isinstance(model.net, MaskedDepth):
         raise ValueError(

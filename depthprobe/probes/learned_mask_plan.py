@@ -1,6 +1,8 @@
 """The plan of the probe of learned masks."""
 
 import dataclasses
+import hashlib
+from pathlib import Path
 
 from depthprobe.checks import check_one_of, check_range
 from depthprobe.functional.protocol import Protocol, get_protocol
@@ -14,7 +16,8 @@ class LearnedMaskPlan:
     Convention:
         protocol: a Protocol or the name of one; its `flip` is not used.
         generators: folders of trainings of masks (`depthprobe train nyu-masks`), of this network or of others, whose
-            masks are then cross-applied.
+            masks are then cross-applied. digests: of their weights, found when the plan is made: a generator that was
+            trained again makes another plan, so that no rows of the old one remain in a run that goes on.
         steps: of the search for a mask of each image by itself, 0 for none; weight: λ of its soft mask; rate: of Adam;
             searched: budgets for which a hard mask is searched for.
         budgets: shares of the pixels, in (0, 1], of the hard masks in the order of every soft mask, and of controls:
@@ -25,6 +28,7 @@ class LearnedMaskPlan:
 
     protocol: Protocol = dataclasses.field(default_factory=lambda: get_protocol("scenes"))
     generators: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
     steps: int = 100
     weight: float = 5.0
     rate: float = 0.1
@@ -42,6 +46,7 @@ class LearnedMaskPlan:
             if len(set(values)) != len(values) or (name == "budgets" and not values):
                 raise ValueError(f"Expected `{name}` to list different values, but got {values}.")
             object.__setattr__(self, name, values)
+        object.__setattr__(self, "digests", tuple(_digest(weights_of(path)) for path in self.generators))
         for control in self.controls:
             check_one_of("control", control, SELECTORS.names())
         for budget in (*self.budgets, *self.searched):
@@ -59,3 +64,14 @@ class LearnedMaskPlan:
         sources = len(self.generators) + bool(self.steps)
         hard = len(self.searched) * bool(self.steps) + (sources + len(self.controls)) * len(self.budgets)
         return 1 + searches * (self.steps + 2) + sources * 3 + hard
+
+
+def weights_of(generator: str) -> Path:
+    """The file of a generator's weights, from the folder of its training or as it is."""
+    path = Path(generator)
+    return path / "final.safetensors" if path.is_dir() else path
+
+
+def _digest(file: Path) -> str:
+    """12 characters that stand for what is in a file; none where there is no file, which the run says."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:12] if file.is_file() else ""

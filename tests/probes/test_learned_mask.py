@@ -22,6 +22,7 @@ from depthprobe.probes.learned_mask import (
     learned_mask_maps,
     open_generator,
 )
+from depthprobe.schema import plan_id
 from depthprobe.train import Recipe, fit
 
 H, W = train_cases.SIZE
@@ -171,3 +172,12 @@ def test_maps_show_the_soft_mask_and_as_many_whole_pixels(generator):
 def test_plans_that_try_nothing_are_refused(options, said):
     with pytest.raises(ValueError, match=said):
         LearnedMaskPlan(**options)
+
+
+def test_a_generator_that_was_trained_again_makes_another_plan(tmp_path):
+    file = tmp_path / "final.safetensors"
+    plans = []
+    for weights in (b"first", b"second", b"first"):
+        file.write_bytes(weights)
+        plans.append(plan_id(LearnedMaskPlan(generators=(str(tmp_path),))))
+    assert plans[0] == plans[2] != plans[1]
