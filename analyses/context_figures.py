@@ -221,6 +221,6 @@ def cues_sentence(one: "Found") -> str:
         below, above = (own["high"] < right).sum(), (own["low"] > right).sum()
         said.append(f"{str(cue).replace('_', ' ')} {below}/{above}")
     return (
-        f"networks, of {count}, whose interval of the slope on a cue lies below/above the truth's mean, none corrected: "
+        f"networks, of {count}, whose interval of the slope on a cue lies below/above the truth's mean, uncorrected: "
         f"{', '.join(said)}"
     )

@@ -138,9 +138,8 @@ def places(found: Found) -> tuple[Figure, pd.DataFrame]:
     figure = plots.small_multiples(frame, panel, panel="generator", columns=2, height=0.6 + 0.16 * rows)
     top = frame.loc[frame["low"].fillna(-1).idxmax()]
     title = (
-        f"Where masks are open for sure more than elsewhere, most on {top['region'].replace('_', ' ')}: "
-        f"{top['estimate']:.2f} [{top['low']:.2f}, {top['high']:.2f}] times the mean "
-        f"({display_name(top['model'])}, {top['generator']}; the largest of {len(frame)})"
+        f"The largest of {len(frame)} enrichments: {top['estimate']:.2f} [{top['low']:.2f}, {top['high']:.2f}] on "
+        f"{top['region'].replace('_', ' ')} ({display_name(top['model'])}, {top['generator']})"
     )
     caption = (
         f"n up to {frame['n'].max()} images · 95 % intervals over groups · 1 = as on average where depth is judged"
