@@ -66,7 +66,8 @@ def estimate(table: pd.DataFrame, *, n_boot: int) -> Found:
 
 def _lines(rows: pd.DataFrame) -> pd.DataFrame:
     """Changes of the own answer by hard masks, as the lines of a picture: body and weight are the main ones."""
-    body = rows.loc[rows["whose"] == "own", "generator"].iloc[0].split(" ")[0]
+    own = rows[(rows["whose"] == "own") & rows["generator"].str.endswith(f" {SOFT}")]
+    body = own.groupby("generator")["training"].nunique().idxmax().split(" ")[0]  # the one trained most often
     soft, hard = f"{body} {SOFT}", f"{body} {HARD}"
     names = {("own", soft): SOFT_LINE, ("other", soft): OTHER_LINE, ("own", hard): HARD_LINE}
     names |= {(control, control): control for control in CONTROLS}
