@@ -26,9 +26,7 @@ What this cannot show: one CNN and one Transformer say nothing about families; b
 only; a masked image is unlike anything they were trained on. All three are printed beside the verdict.
 """
 
-import argparse
 import dataclasses
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +34,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analyses.common import NYU, measure
+from analyses.command import comparison, conclude, folders
+from analyses.common import measure
 from depthprobe import plots
 from depthprobe.data import Dataset, load_dataset
 from depthprobe.functional.protocol import get_protocol
@@ -86,18 +85,16 @@ def main(
     Raises:
         ValueError: if fewer than two networks (oracles do not count) are named.
     """
-    out = Path(out) if out else Path(tempfile.mkdtemp(prefix="a01-")) if quick else Path("out/a01")
-    figures = Path(figures) if figures else out / "figures" if quick else Path("figures")
+    out, figures = folders("a01", out, figures, quick=quick)
     options = estimates.Options(n_boot=1_000 if quick else 10_000)
-    loaded = [load_model(name) for name in models]
+    loaded = [load_model(name) for name in models or MODELS]
     if sum(model.card.family != "oracle" for model in loaded) < 2:
         raise ValueError(f"Expected `models` to name at least two networks to compare, but got {list(models)}.")
     sources = measure_all(loaded, root, out, quick=quick, n=(4, 4) if quick else (n, n_nyu), n_boot=options.n_boot)
     found = {name: sparse_of(source, options) for name, source in sources.items()}
     sentences = verdict(sources, found)
     paths = draw(sources, found, figures)
-    print("\n".join(sentences))
-    print("Figures:", *sorted({str(p.with_suffix("")) for p in paths}), sep="\n  ")
+    conclude(sentences, paths)
     return {"sources": sources, "estimates": found, "verdict": sentences, "figures": paths}
 
 
@@ -306,15 +303,4 @@ def _span(maps: Sequence[Any], metric: str) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a few samples, seconds")
-    parser.add_argument("--root", default=NYU, help="folder of NYU Depth v2 (default: $DEPTHPROBE_NYU)")
-    parser.add_argument("--out", help="folder of the runs (default out/a01)")
-    parser.add_argument("--figures", help="folder of the figures (default figures/)")
-    parser.add_argument("--n", type=int, default=150, help="samples of the scenes")
-    parser.add_argument("--n-nyu", type=int, default=80, help="samples of NYU Depth v2")
-    parser.add_argument("--model", action="append", help="networks, at least two (default: the zoo's first two)")
-    given = parser.parse_args()
-    chosen_models = tuple(given.model or MODELS)
-    where: dict[str, Any] = {"root": given.root, "out": given.out, "figures": given.figures}
-    main(given.quick, models=chosen_models, n=given.n, n_nyu=given.n_nyu, **where)
+    main(**vars(comparison(__doc__, "a01", n=150, n_nyu=80).parse_args()))

@@ -26,9 +26,7 @@ What this cannot show: two architectures are no families; small networks, traine
 not the networks of the paper, which start from ImageNet weights and train for days.
 """
 
-import argparse
 import dataclasses
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +35,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analyses import costs, factorial
+from analyses.command import command, conclude, folders
 from analyses.common import in_per_cent
 from analyses.factorial import Arm, Cell, Design
 from depthprobe import plots, stats
@@ -113,9 +112,8 @@ def main(
     Raises:
         FileNotFoundError: if nothing was measured yet and `train` is off.
     """
-    out = Path(out) if out else Path(tempfile.mkdtemp(prefix="a02-")) if quick else Path("out/a02")
+    out, figures = folders("a02", out, figures, quick=quick)
     results = Path(results) if results else out / "results" if quick else RESULTS
-    figures = Path(figures) if figures else out / "figures" if quick else Path("figures")
     design, seeds = design or make_design(quick=quick), (0, 1) if quick else seeds
     if train or quick:
         factorial.make(design, cells_of(design, seeds), results, out)
@@ -127,8 +125,7 @@ def main(
     timed = costs.summary(pd.read_csv(results / "costs.csv")) if (results / "costs.csv").is_file() else None
     sentences = verdict(effects, checks, timed, notes)
     paths = draw(effects, timed, figures, notes)
-    print("\n".join(sentences))
-    print("Figures:", *sorted({str(p.with_suffix("")) for p in paths}), sep="\n  ")
+    conclude(sentences, paths)
     return {"effects": effects, "checks": checks, "costs": timed, "verdict": sentences, "figures": paths}
 
 
@@ -300,13 +297,8 @@ def cost_figure(timed: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="tiny trainings, a minute")
+    parser = command(__doc__, "a02", quick="tiny trainings, a minute")
     parser.add_argument("--train", action="store_true", help="train and measure what is missing")
     parser.add_argument("--cost", action="store_true", help="time the costs again (keep the machine quiet)")
     parser.add_argument("--results", help="folder of the measured trainings (default analyses/results/a02)")
-    parser.add_argument("--out", help="folder of checkpoints and rendered scenes (default out/a02)")
-    parser.add_argument("--figures", help="folder of the figures (default figures/)")
-    given = parser.parse_args()
-    where: dict[str, Any] = {"results": given.results, "out": given.out, "figures": given.figures}
-    main(given.quick, train=given.train, cost=given.cost, **where)
+    main(**vars(parser.parse_args()))

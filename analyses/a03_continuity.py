@@ -29,9 +29,7 @@ What this cannot show: small networks, trained from scratch on synthetic scenes;
 whatever the encoder hands on, as the decoder of the paper's networks does not.
 """
 
-import argparse
 import dataclasses
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +38,8 @@ import pandas as pd
 
 from analyses import continuity_figures as figure
 from analyses import continuity_grids as grids
-from analyses.common import MODELS, NYU, change, claimed, crossed, datasets, judged, matched, measure
+from analyses.command import comparison, conclude, folders
+from analyses.common import MODELS, change, claimed, crossed, datasets, judged, matched, measure
 from analyses.structure import protocol_of
 from depthprobe import stats
 from depthprobe.data import Dataset
@@ -106,8 +105,7 @@ def main(
     Raises:
         ValueError: if a family is missing, or the networks do not see and give the same number of pixels.
     """
-    out = Path(out) if out else Path(tempfile.mkdtemp(prefix="a03-")) if quick else Path("out/a03")
-    figures = Path(figures) if figures else out / "figures" if quick else Path("figures")
+    out, figures = folders("a03", out, figures, quick=quick)
     n_boot = 500 if quick else 10_000
     data = datasets(root, (8, 2) if quick else (n, n_nyu))
     loaded = {name: matched(models or MODELS[name]) for name in data}
@@ -115,8 +113,7 @@ def main(
     found = {name: estimate(source, ENDPOINTS[name], n_boot=n_boot) for name, source in sources.items()}
     sentences = verdict(found)
     paths = figure.draw(sources, found, data, loaded, figures)
-    print("\n".join(sentences))
-    print("Figures:", *sorted({str(p.with_suffix("")) for p in paths}), sep="\n  ")
+    conclude(sentences, paths)
     return {"sources": sources, "found": found, "verdict": sentences, "figures": paths}
 
 
@@ -212,14 +209,4 @@ def _accuracy(name: str, row: pd.Series) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a few samples, seconds")
-    parser.add_argument("--root", default=NYU, help="folder of NYU Depth v2 (default: $DEPTHPROBE_NYU)")
-    parser.add_argument("--out", help="folder of the runs (default out/a03)")
-    parser.add_argument("--figures", help="folder of the figures (default figures/)")
-    parser.add_argument("--n", type=int, default=400, help="samples of the scenes")
-    parser.add_argument("--n-nyu", type=int, help="samples of NYU Depth v2 (default all 654)")
-    parser.add_argument("--model", action="append", help="networks of both families (default: of the zoo)")
-    given = parser.parse_args()
-    where: dict[str, Any] = {"root": given.root, "out": given.out, "figures": given.figures}
-    main(given.quick, models=tuple(given.model or ()), n=given.n, n_nyu=given.n_nyu, **where)
+    main(**vars(comparison(__doc__, "a03", n=400, n_nyu=None).parse_args()))

@@ -34,9 +34,7 @@ px, so that reach cannot grow much (figures show that field in grey); an image o
 anything they were trained on, so what is lost without context is a gain from it or a dependence on it.
 """
 
-import argparse
 import dataclasses
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +44,8 @@ import pandas as pd
 
 from analyses import context_fields, context_inside
 from analyses import context_figures as figure
-from analyses.common import MODELS, NYU, crossed, datasets, judged, matched, measure
+from analyses.command import comparison, conclude, folders
+from analyses.common import MODELS, crossed, datasets, judged, matched, measure
 from analyses.context_rows import ERROR, FILLS, SHARE, WINDOW, across_families, likeness, quantities, relative_errors
 from analyses.context_verdict import ENDPOINTS, verdict
 from analyses.structure import protocol_of
@@ -109,8 +108,7 @@ def main(
     Raises:
         ValueError: if a family is missing, or the networks do not read one size.
     """
-    out = Path(out) if out else Path(tempfile.mkdtemp(prefix="a05-")) if quick else Path("out/a05")
-    figures = Path(figures) if figures else out / "figures" if quick else Path("figures")
+    out, figures = folders("a05", out, figures, quick=quick)
     n_boot = 500 if quick else 10_000
     sources, found = {}, {}
     for name, dataset in datasets(root, (4, 4) if quick else (n, n_nyu)).items():
@@ -123,8 +121,7 @@ def main(
         found[name] = estimate(sources[name], middle, layers, cue_rows(loaded, name, out, quick), n_boot=n_boot)
     sentences = verdict(found)
     paths = figure.draw(sources, found, figures)
-    print("\n".join(sentences))
-    print("Figures:", *sorted({str(p.with_suffix("")) for p in paths}), sep="\n  ")
+    conclude(sentences, paths)
     return {"sources": sources, "found": found, "verdict": sentences, "figures": paths}
 
 
@@ -197,14 +194,4 @@ def _attention(rows: pd.DataFrame, n_boot: int) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a few samples, seconds")
-    parser.add_argument("--root", default=NYU, help="folder of NYU Depth v2 (default: $DEPTHPROBE_NYU)")
-    parser.add_argument("--out", help="folder of the runs (default out/a05)")
-    parser.add_argument("--figures", help="folder of the figures (default figures/)")
-    parser.add_argument("--n", type=int, default=150, help="samples of the scenes")
-    parser.add_argument("--n-nyu", type=int, default=150, help="samples of NYU Depth v2")
-    parser.add_argument("--model", action="append", help="networks of both families (default: of the zoo)")
-    given = parser.parse_args()
-    where: dict[str, Any] = {"root": given.root, "out": given.out, "figures": given.figures}
-    main(given.quick, models=tuple(given.model or ()), n=given.n, n_nyu=given.n_nyu, **where)
+    main(**vars(comparison(__doc__, "a05", n=150, n_nyu=150).parse_args()))

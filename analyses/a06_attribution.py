@@ -32,8 +32,6 @@ What this cannot show: an attribution of the mean depth says nothing on single p
 networks were trained on, under every fill; where no single pixel matters, all orders are alike and nothing is believed.
 """
 
-import argparse
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +41,8 @@ import pandas as pd
 from analyses import attribution_figures as figure
 from analyses import portrait
 from analyses.attribution_estimates import CURVES, Found, estimate
-from analyses.common import MODELS, NYU, claimed, datasets, matched, measure
+from analyses.command import comparison, conclude, folders
+from analyses.common import MODELS, claimed, datasets, matched, measure
 from analyses.structure import protocol_of
 from depthprobe.plots.theme import display_name
 from depthprobe.plots.words import number, with_interval
@@ -100,8 +99,7 @@ def main(
     Raises:
         ValueError: if a family is missing, or the networks do not see and give the same number of pixels.
     """
-    out = Path(out) if out else Path(tempfile.mkdtemp(prefix="a06-")) if quick else Path("out/a06")
-    figures = Path(figures) if figures else out / "figures" if quick else Path("figures")
+    out, figures = folders("a06", out, figures, quick=quick)
     n_boot = 500 if quick else 10_000
     sources, found = {}, {}
     for name, dataset in datasets(root, (4, 2) if quick else (n, n_nyu)).items():
@@ -113,9 +111,8 @@ def main(
     paths = figure.draw(sources, found, figures)
     seen = portrait.main(quick, out / "portraits", figures=figures, models=models, n=n_portrait)
     sentences = [*verdict(found), *(f"portrait | {said}" for said in seen["said"].values())]
-    print("\n".join(sentences))
     paths += seen["figures"]
-    print("Figures:", *sorted({str(p.with_suffix("")) for p in paths}), sep="\n  ")
+    conclude(sentences, paths)
     return {"sources": sources, "found": found, "portraits": seen, "verdict": sentences, "figures": paths}
 
 
@@ -201,16 +198,6 @@ def _counted(pairs: pd.DataFrame, place: str) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a few samples, seconds")
-    parser.add_argument("--root", default=NYU, help="folder of NYU Depth v2 (default: $DEPTHPROBE_NYU)")
-    parser.add_argument("--out", help="folder of the runs (default out/a06)")
-    parser.add_argument("--figures", help="folder of the figures (default figures/)")
-    parser.add_argument("--n", type=int, default=36, help="samples of the scenes")
-    parser.add_argument("--n-nyu", type=int, default=18, help="samples of NYU Depth v2")
-    parser.add_argument("--n-portrait", type=int, default=24, help="scenes of the portraits")
-    parser.add_argument("--model", action="append", help="networks of both families (default: of the zoo)")
-    given = parser.parse_args()
-    where: dict[str, Any] = {"root": given.root, "out": given.out, "figures": given.figures}
-    counts = {"n": given.n, "n_nyu": given.n_nyu, "n_portrait": given.n_portrait}
-    main(given.quick, models=tuple(given.model or ()), **counts, **where)
+    parser = comparison(__doc__, "a06", n=36, n_nyu=18)
+    parser.add_argument("--n-portrait", type=int, default=24, help="scenes of the portraits (default %(default)s)")
+    main(**vars(parser.parse_args()))

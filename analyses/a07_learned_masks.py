@@ -29,8 +29,6 @@ training images, where Hu et al. have 50,688; two architectures are no families;
 budget of the endpoints is one of five, above the mean of the soft masks.
 """
 
-import argparse
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +37,8 @@ import pandas as pd
 
 from analyses import factorial
 from analyses import masks_figures as figure
-from analyses.common import NYU, change, measure
+from analyses.command import NYU, command, conclude, folders
+from analyses.common import change, measure
 from analyses.factorial import Arm, Cell, Design
 from analyses.masks_estimates import BUDGET, CONTROLS, HARD, SEARCHED, SELF, SOFT, Found, estimate
 from analyses.structure import MATCHED, matched_to, protocol_of
@@ -96,8 +95,7 @@ def main(
         ValueError: if photographs are to be measured without a `root`.
         FileNotFoundError: if nothing was measured yet and `train` is off.
     """
-    out = Path(out) if out else Path(tempfile.mkdtemp(prefix="a07-")) if quick else Path("out/a07")
-    figures = Path(figures) if figures else out / "figures" if quick else Path("figures")
+    out, figures = folders("a07", out, figures, quick=quick)
     results = Path(results) if results else out / "masks.parquet" if quick else RESULTS
     n_boot = 500 if quick else 10_000
     paths = []
@@ -112,8 +110,7 @@ def main(
     found = estimate(read_table(results), n_boot=n_boot)
     sentences = verdict(found)
     paths += figure.draw(found, figures)
-    print("\n".join(sentences))
-    print("Figures:", *sorted({str(p.with_suffix("")) for p in paths}), sep="\n  ")
+    conclude(sentences, paths)
     return {"found": found, "verdict": sentences, "figures": paths}
 
 
@@ -211,14 +208,9 @@ def _ranged(row: pd.Series) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="tiny networks on scenes, a minute")
+    parser = command(__doc__, "a07", quick="tiny networks on scenes, a minute")
     parser.add_argument("--train", action="store_true", help="train what is missing, and measure")
     parser.add_argument("--root", default=NYU, help="folder of NYU Depth v2 (default: $DEPTHPROBE_NYU)")
-    parser.add_argument("--out", help="folder of trainings and runs (default out/a07)")
-    parser.add_argument("--figures", help="folder of the figures (default figures/)")
     parser.add_argument("--results", help="file of the measurements (default analyses/results/a07/masks.parquet)")
-    parser.add_argument("--n", type=int, default=100, help="test images")
-    given = parser.parse_args()
-    where: dict[str, Any] = {"root": given.root, "out": given.out, "figures": given.figures, "results": given.results}
-    main(given.quick, train=given.train, n=given.n, **where)
+    parser.add_argument("--n", type=int, default=100, help="test images (default %(default)s)")
+    main(**vars(parser.parse_args()))

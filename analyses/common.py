@@ -1,6 +1,5 @@
 """What studies share: networks and data, measuring a folder, oracles, and the verdict on a claim about families."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from depthprobe.report import write_report
 from depthprobe.report.source import Source, read_source
 from depthprobe.run import run
 
-NYU = os.environ.get("DEPTHPROBE_NYU")  # folder of NYU Depth v2, or None
 NETWORKS = ("convnext", "efficientnet", "pvt", "swin")
 MODELS = {"scenes": [f"zoo:{n}.mixed" for n in NETWORKS], "nyu": [f"zoo:{n}.nyu" for n in NETWORKS]}
 

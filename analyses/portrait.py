@@ -8,9 +8,7 @@ Command: python -m analyses.portrait   (--quick: seconds); `a06_attribution` run
 Cost: about 70 passes per scene and network; the default 24 scenes take about 2 minutes on one core.
 """
 
-import argparse
 import dataclasses
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analyses.command import command, folders
 from analyses.common import MODELS, matched, measure
 from analyses.portrait_figure import draw_portrait
 from depthprobe import plots, stats
@@ -122,8 +121,7 @@ def main(
     Raises:
         ValueError: as `matched`.
     """
-    out = Path(out) if out else Path(tempfile.mkdtemp(prefix="a06-")) if quick else Path("out/a06/portraits")
-    figures = Path(figures) if figures else out / "figures" if quick else Path("figures")
+    out, figures = folders("a06/portraits", out, figures, quick=quick)
     n_boot, loaded = 500 if quick else 10_000, matched(models or MODELS["scenes"])
     dataset = load_dataset("scenes", kind="mixed", n=4 if quick else n, batch_size=8)
     title = f"Portraits: {', '.join(m.card.name for m in loaded)}"
@@ -263,12 +261,7 @@ def shown(source: Source, model: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="4 scenes, seconds")
-    parser.add_argument("--out", help="folder of the run (default out/a06/portraits)")
-    parser.add_argument("--figures", help="folder of the figures (default figures/)")
-    parser.add_argument("--n", type=int, default=24, help="samples of the scenes")
-    parser.add_argument("--model", action="append", help="networks of both families (default: of the zoo)")
-    given = parser.parse_args()
-    made = main(given.quick, given.out, figures=given.figures, models=tuple(given.model or ()), n=given.n)
-    print("\n".join(made["said"].values()))
+    parser = command(__doc__, "a06/portraits", quick="4 scenes, seconds")
+    parser.add_argument("--n", type=int, default=24, help="samples of the scenes (default %(default)s)")
+    parser.add_argument("--model", action="append", default=[], dest="models", help="a network (default: of the zoo)")
+    print("\n".join(main(**vars(parser.parse_args()))["said"].values()))
