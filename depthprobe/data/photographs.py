@@ -7,7 +7,8 @@ import hashlib
 import torch
 from torch import Tensor
 
-from depthprobe.data.batch import Batch, ImageEditor, stack
+from depthprobe.data.batch import Batch, ImageEditor
+from depthprobe.data.editing import each_sample
 from depthprobe.functional.continuity import depth_step
 from depthprobe.functional.pasting import PASTES, Layout, Photo, find_layout
 from depthprobe.functional.perturb_core import EditError
@@ -64,20 +65,7 @@ class PhotographEditor:
         """
         if name not in PASTES:
             return ImageEditor()(batch, name, level)
-        ones, refused = [], {}
-        for i, sample in enumerate(batch.sample):
-            try:
-                ones.append(_pasted(batch.take([i]), name, level))
-            except EditError as error:
-                refused[sample] = str(error)
-        if refused:
-            sample, reason = next(iter(refused.items()))
-            raise EditError(
-                f"Expected every sample to allow the edit {name!r} at level {level:g}, but {len(refused)} of "
-                f"{len(batch)} do not (e.g. {sample}: {reason}); take those that do: "
-                f"`batch.take(batch.editor.supported(batch, {name!r}, {level:g}))`."
-            )
-        return stack(ones)
+        return each_sample(batch, lambda i: _pasted(batch.take([i]), name, level), name, level)
 
     def supported(self, batch: Batch, name: str, level: float = 1.0) -> list[int]:
         """The indices of the samples that allow a paste at a level."""

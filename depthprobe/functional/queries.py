@@ -36,3 +36,13 @@ def query_pixels(depth: Tensor, valid: Tensor, count: int, seeds: Sequence[int])
     index = order.gather(1, place.to(order.device))
     found = found.to(order.device)
     return index.where(found, 0), found
+
+
+def check_queries(count: int) -> None:
+    """Raise unless queries fall into equal thirds.
+
+    Raises:
+        ValueError: if `count` is no multiple of 3 from 3 on.
+    """
+    if count < 3 or count % 3:
+        raise ValueError(f"Expected `queries` to be a multiple of 3 (near, mid, far), but got {count}.")

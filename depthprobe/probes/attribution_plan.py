@@ -17,6 +17,7 @@ from depthprobe.functional.regions import REGIONS
 from depthprobe.functional.targets import TARGETS, Target
 from depthprobe.models.adapter import DepthModel
 from depthprobe.probes.attribution_curves import CURVES
+from depthprobe.probes.fields import read_lists, read_protocol
 from depthprobe.probes.sparse_jobs import Canvas
 
 CHECKS = ("completeness_gap", "infidelity", "sensitivity_max")
@@ -69,14 +70,8 @@ class AttributionPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.protocol, str):
-            object.__setattr__(self, "protocol", get_protocol(self.protocol))
-        for name in ("methods", "targets", "metrics", "curves", "shares", "checks", "randomise"):
-            values = tuple(getattr(self, name))
-            needed = name in ("methods", "targets", "metrics")
-            if len(set(values)) != len(values) or (needed and not values):
-                raise ValueError(f"Expected `{name}` to list different values, but got {values}.")
-            object.__setattr__(self, name, values)
+        read_protocol(self)
+        read_lists(self, ("methods", "targets", "metrics"), ("curves", "shares", "checks", "randomise"))
         for method in self.methods:
             check_one_of("method", method, ATTRIBUTIONS.names())
         for metric in self.metrics:

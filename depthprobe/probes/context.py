@@ -17,10 +17,11 @@ from depthprobe.functional.alignment import fit_maps
 from depthprobe.functional.filling import FILLS, fill_pixels
 from depthprobe.functional.metrics import METRICS, Terms, Truth, measure
 from depthprobe.functional.protocol import Protocol, get_protocol
-from depthprobe.functional.queries import query_pixels
+from depthprobe.functional.queries import check_queries, query_pixels
 from depthprobe.functional.regions import REGIONS
 from depthprobe.models.adapter import DepthModel
 from depthprobe.models.hooks import evaluating
+from depthprobe.probes.fields import read_lists, read_protocol
 from depthprobe.probes.measured import Measured, frame
 from depthprobe.probes.reading import as_read
 from depthprobe.probes.registry import PROBES
@@ -56,20 +57,14 @@ class ContextPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.protocol, str):
-            object.__setattr__(self, "protocol", get_protocol(self.protocol))
-        for name in ("radii", "views", "fills", "metrics"):
-            values = tuple(getattr(self, name))
-            if len(set(values)) != len(values) or not values:
-                raise ValueError(f"Expected `{name}` to list different values, at least one, but got {values}.")
-            object.__setattr__(self, name, values)
+        read_protocol(self)
+        read_lists(self, ("radii", "views", "fills", "metrics"))
         for name, known in (("views", VIEWS), ("fills", FILLS.names()), ("metrics", PIXELWISE)):
             for value in getattr(self, name):
                 check_one_of(name, value, known)
         for radius in self.radii:
             check_range("radius", radius, 0, 1e6)
-        if self.queries < 3 or self.queries % 3:
-            raise ValueError(f"Expected `queries` to be a multiple of 3 (near, mid, far), but got {self.queries}.")
+        check_queries(self.queries)
         check_range("batch", self.batch, 1, 1e6)
 
     def passes(self) -> int:

@@ -18,6 +18,7 @@ from depthprobe.functional.protocol import Protocol, get_protocol, prepare
 from depthprobe.functional.selection import sample_seeds
 from depthprobe.models.adapter import DepthModel
 from depthprobe.probes.error import predict
+from depthprobe.probes.fields import read_protocol
 from depthprobe.probes.measured import Measured, frame
 from depthprobe.probes.reading import as_read, known_facts
 from depthprobe.probes.registry import PROBES
@@ -49,8 +50,7 @@ class ContinuityPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.protocol, str):
-            object.__setattr__(self, "protocol", get_protocol(self.protocol))
+        read_protocol(self)
         object.__setattr__(self, "metrics", tuple(self.metrics))
         for name in ("depth_bands", "edge_bands"):
             starts = tuple(float(start) for start in getattr(self, name))

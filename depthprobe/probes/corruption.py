@@ -12,6 +12,7 @@ from depthprobe.functional.perturb import PERTURBATIONS
 from depthprobe.functional.protocol import Protocol, get_protocol
 from depthprobe.models.adapter import DepthModel
 from depthprobe.probes.error import predict
+from depthprobe.probes.fields import read_lists, read_protocol
 from depthprobe.probes.reading import as_read
 from depthprobe.probes.registry import PROBES
 from depthprobe.probes.responses import Change, reactions
@@ -35,13 +36,8 @@ class CorruptionPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.protocol, str):
-            object.__setattr__(self, "protocol", get_protocol(self.protocol))
-        for name in ("corruptions", "severities"):
-            values = tuple(getattr(self, name))
-            if not values or len(set(values)) != len(values):
-                raise ValueError(f"Expected `{name}` to list different values, at least one, but got {values}.")
-            object.__setattr__(self, name, values)
+        read_protocol(self)
+        read_lists(self, ("corruptions", "severities"))
         for one in self.corruptions:
             check_one_of("corruption", one, corruptions())
         for severity in self.severities:

@@ -16,6 +16,7 @@ from depthprobe.functional.protocol import Protocol, get_protocol, prepare
 from depthprobe.models.adapter import DepthModel
 from depthprobe.probes.cues_varied import CUES, READINGS, Seen
 from depthprobe.probes.error import predict
+from depthprobe.probes.fields import read_protocol
 from depthprobe.probes.reading import as_read
 from depthprobe.probes.registry import PROBES
 from depthprobe.probes.responses import Values, as_rows
@@ -37,8 +38,7 @@ class CuesPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.protocol, str):
-            object.__setattr__(self, "protocol", get_protocol(self.protocol))
+        read_protocol(self)
         object.__setattr__(self, "cues", checked_edits("cues", self.cues))
         for name, levels in self.cues:
             CUES.facts(name)

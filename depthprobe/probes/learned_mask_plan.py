@@ -7,6 +7,7 @@ from pathlib import Path
 from depthprobe.checks import check_one_of, check_range
 from depthprobe.functional.protocol import Protocol, get_protocol
 from depthprobe.functional.selection import SELECTORS
+from depthprobe.probes.fields import read_lists, read_protocol
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,13 +40,8 @@ class LearnedMaskPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.protocol, str):
-            object.__setattr__(self, "protocol", get_protocol(self.protocol))
-        for name in ("generators", "searched", "budgets", "controls"):
-            values = tuple(getattr(self, name))
-            if len(set(values)) != len(values) or (name == "budgets" and not values):
-                raise ValueError(f"Expected `{name}` to list different values, but got {values}.")
-            object.__setattr__(self, name, values)
+        read_protocol(self)
+        read_lists(self, ("budgets",), ("generators", "searched", "controls"))
         object.__setattr__(self, "digests", tuple(_digest(weights_of(path)) for path in self.generators))
         for control in self.controls:
             check_one_of("control", control, SELECTORS.names())

@@ -10,7 +10,7 @@ from torch import Tensor
 from depthprobe.checks import check_range
 from depthprobe.data.batch import Batch
 from depthprobe.functional.protocol import Protocol, get_protocol
-from depthprobe.functional.queries import query_pixels
+from depthprobe.functional.queries import check_queries, query_pixels
 from depthprobe.functional.receptive import (
     canvas_side,
     distance_profile,
@@ -21,6 +21,7 @@ from depthprobe.functional.receptive import (
 )
 from depthprobe.models.adapter import DepthModel
 from depthprobe.models.hooks import evaluating
+from depthprobe.probes.fields import read_protocol
 from depthprobe.probes.measured import Measured, frame
 from depthprobe.probes.reading import as_read
 from depthprobe.probes.registry import PROBES
@@ -47,16 +48,14 @@ class ReceptiveFieldPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.protocol, str):
-            object.__setattr__(self, "protocol", get_protocol(self.protocol))
+        read_protocol(self)
         object.__setattr__(self, "shares", tuple(float(share) for share in dict.fromkeys(self.shares)))
         object.__setattr__(self, "radii", tuple(dict.fromkeys(self.radii)))
         for share in self.shares:
             check_range("share", share, 0, 1, open_low=True)
         for radius in self.radii:
             check_range("radius", radius, 0, 1e6)
-        if self.queries < 3 or self.queries % 3:
-            raise ValueError(f"Expected `queries` to be a multiple of 3 (near, mid, far), but got {self.queries}.")
+        check_queries(self.queries)
         check_range("batch", self.batch, 1, 1e6)
 
     def passes(self) -> int:

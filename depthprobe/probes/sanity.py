@@ -15,6 +15,7 @@ from depthprobe.functional.selection_core import generator
 from depthprobe.models.adapter import DepthModel
 from depthprobe.probes.attribution_sanity import randomised
 from depthprobe.probes.error import predict
+from depthprobe.probes.fields import read_lists
 from depthprobe.probes.registry import PROBES
 from depthprobe.probes.responses import Values, as_rows
 from depthprobe.registry import Registry
@@ -58,11 +59,8 @@ class SanityPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "inputs", tuple(self.inputs))
         object.__setattr__(self, "weights", tuple(float(share) for share in self.weights))
-        for name in ("inputs", "weights"):
-            if len(set(getattr(self, name))) != len(getattr(self, name)):
-                raise ValueError(f"Expected `{name}` to list different values, but got {getattr(self, name)}.")
+        read_lists(self, (), ("inputs", "weights"))
         if not (self.inputs or self.weights):
             raise ValueError("Expected at least one control in `inputs` or `weights`, but got none.")
         for one in self.inputs:

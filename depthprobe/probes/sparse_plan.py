@@ -7,6 +7,7 @@ from depthprobe.checks import check_one_of, check_range
 from depthprobe.functional.filling import FILLS
 from depthprobe.functional.protocol import Protocol, get_protocol
 from depthprobe.functional.selection import SELECTORS
+from depthprobe.probes.fields import read_lists, read_protocol
 
 REVERSED = ".reversed"
 BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
@@ -41,13 +42,8 @@ class SparsePlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.protocol, str):
-            object.__setattr__(self, "protocol", get_protocol(self.protocol))
-        for name in ("selectors", "reverse", "budgets", "fills"):
-            values = tuple(getattr(self, name))
-            if len(set(values)) != len(values) or not (values or name == "reverse"):
-                raise ValueError(f"Expected `{name}` to list different values, at least one, but got {values}.")
-            object.__setattr__(self, name, values)
+        read_protocol(self)
+        read_lists(self, ("selectors", "budgets", "fills"), ("reverse",))
         for selector in (*self.selectors, *self.reverse):
             check_one_of("selector", selector, SELECTORS.names())
         for fill in self.fills:

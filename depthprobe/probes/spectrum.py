@@ -16,6 +16,7 @@ from depthprobe.functional.spectrum_grid import grid_test
 from depthprobe.models.adapter import DepthModel
 from depthprobe.models.strides import periods
 from depthprobe.probes.error import predict
+from depthprobe.probes.fields import read_protocol
 from depthprobe.probes.reading import as_read
 from depthprobe.probes.registry import PROBES
 from depthprobe.schema import rows
@@ -40,8 +41,7 @@ class SpectrumPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.protocol, str):
-            object.__setattr__(self, "protocol", get_protocol(self.protocol))
+        read_protocol(self)
         object.__setattr__(self, "periods", tuple(sorted(float(p) for p in set(self.periods))))
         check_range("rings", self.rings, 1, 1024)
         check_range("alpha", self.alpha, 0, 1, open_low=True)

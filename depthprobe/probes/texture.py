@@ -25,6 +25,7 @@ from depthprobe.functional.texture import (
 )
 from depthprobe.models.adapter import DepthModel
 from depthprobe.probes.error import predict
+from depthprobe.probes.fields import read_protocol
 from depthprobe.probes.reading import as_read
 from depthprobe.probes.registry import PROBES
 from depthprobe.probes.responses import Change, Values, as_rows, reactions
@@ -85,8 +86,7 @@ class TexturePlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.protocol, str):
-            object.__setattr__(self, "protocol", get_protocol(self.protocol))
+        read_protocol(self)
         for name in ("rendered", "filtered"):
             object.__setattr__(self, name, checked_edits(name, getattr(self, name)))
         object.__setattr__(self, "controls", tuple(self.controls))

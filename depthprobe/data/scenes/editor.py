@@ -7,7 +7,8 @@ import threading
 import numpy as np
 import torch
 
-from depthprobe.data.batch import Batch, stack
+from depthprobe.data.batch import Batch
+from depthprobe.data.editing import each_sample
 from depthprobe.data.scenes import edits_geometry  # noqa: F401  (registers the geometric edits)
 from depthprobe.data.scenes.edits import SCENE_EDITS, Mixture, View
 from depthprobe.data.scenes.generate import build_scene
@@ -58,20 +59,8 @@ class SceneEditor:
             EditError: if a sample does not allow the edit; names the samples, why, and how to choose others.
         """
         after = SceneEditor((*self.applied, (name, level)))
-        ones, refused = [], {}
-        for sample in batch.sample:
-            try:
-                ones.append(after.render(sample, _size(batch)))
-            except EditError as error:
-                refused[sample] = str(error)
-        if refused:
-            sample, reason = next(iter(refused.items()))
-            raise EditError(
-                f"Expected every sample to allow the edit {name!r} at level {level:g}, but {len(refused)} of "
-                f"{len(batch)} do not (e.g. {sample}: {reason}); take those that do: "
-                f"`batch.take(batch.editor.supported(batch, {name!r}, {level:g}))`."
-            )
-        edited = stack(ones).to(batch.image.device)
+        size, names = _size(batch), batch.sample
+        edited = each_sample(batch, lambda i: after.render(names[i], size), name, level).to(batch.image.device)
         return edited.replace(group=batch.group, editor=after)
 
     def supported(self, batch: Batch, name: str, level: float = 1.0) -> list[int]:
