@@ -100,7 +100,7 @@ class MaskedDepth(nn.Module):
     example="mask:conv?of=zoo:convnext.nyu",
 )
 def masked(
-    body: str, *, of: str = "", weight: str = "5", budget: str = "0", shared: str = "0", size: str = "", seed: str = "0"
+    body: str, *, of: str = "", weight: float = 5.0, budget: float = 0.0, shared: int = 0, size: str = "", seed: int = 0
 ) -> DepthModel:
     """The network `of` behind a mask that is still to be learned (`depthprobe train nyu-masks`, loss "own").
 
@@ -121,15 +121,14 @@ def masked(
         raise ValueError(f"Expected a network of one size and a body of zoo: or timm:, but {wrong}.")
     if network.canvas_size(*read) != read:
         raise ValueError(f"Expected `size` to be what {of} reads, {network.canvas_size(*read)}, but got {read}.")
-    check_one_of("shared", shared, ("0", "1"))
-    share, cost = float(budget), float(weight)
-    check_range("budget", share, 0, 1)
-    check_range("weight", cost, 0, 1e6)
-    generator = MaskGenerator(start.net, start.card, read, shared=shared == "1", seed=int(seed))
-    kind = (f"budget{share:g}" if share else f"weight{cost:g}") + (", shared" if shared == "1" else "")
-    facts: dict[str, Any] = {"of": network.card.name, "body": body, "kind": kind, "seed": int(seed)}
+    check_one_of("shared", shared, (0, 1))
+    check_range("budget", budget, 0, 1)
+    check_range("weight", weight, 0, 1e6)
+    generator = MaskGenerator(start.net, start.card, read, shared=bool(shared), seed=seed)
+    kind = (f"budget{budget:g}" if budget else f"weight{weight:g}") + (", shared" if shared else "")
+    facts: dict[str, Any] = {"of": network.card.name, "body": body, "kind": kind, "seed": seed}
     card = dataclasses.replace(
         network.card, name=f"mask:{body}:{network.card.name}", tag=f"{kind}, seed {seed}", size=read,
         mean=(0.0,) * 3, std=(1.0,) * 3, layers=(), digest="", facts=facts,
     )  # fmt: skip
-    return DepthModel(MaskedDepth(network, generator, cost, share or None), card)
+    return DepthModel(MaskedDepth(network, generator, weight, budget or None), card)

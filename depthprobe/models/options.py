@@ -1,7 +1,11 @@
 """Reading the options that follow a model's name."""
 
 import ast
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from depthprobe.registry import did_you_mean
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -22,3 +26,28 @@ def parse_value(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
+
+
+def read_options(name: str, factory: Callable[..., Any], texts: Mapping[str, str]) -> dict[str, Any]:
+    """The options in a model's name as its factory takes them: numbers where the default is one, else the text.
+
+    Raises:
+        ValueError: naming an option that the factory does not have, or one that is no number.
+    """
+    parameters = inspect.signature(factory).parameters.values()
+    known = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    unknown = [option for option in texts if option not in known]
+    if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        own = f"options of {name} to be among {sorted(known)}" if known else f"{name} without options of its own"
+        raise ValueError(f"Expected {own}, but got {unknown}.{did_you_mean(unknown[0], known)}")
+    return {option: _read(name, option, text, known.get(option)) for option, text in texts.items()}
+
+
+def _read(name: str, option: str, text: str, default: Any) -> Any:
+    if type(default) not in (int, float):
+        return text
+    try:
+        return type(default)(text)
+    except ValueError:
+        kind = "a whole number" if type(default) is int else "a number"
+        raise ValueError(f"Expected option `{option}` of {name} to be {kind}, but got {text!r}.") from None

@@ -196,9 +196,9 @@ def oracle_brightness() -> DepthModel:
 
 
 @MODELS.register("oracle:constant", summary="one depth everywhere (?value=3)")
-def oracle_constant(*, value: str | float = 3.0) -> DepthModel:
+def oracle_constant(*, value: float = 3.0) -> DepthModel:
     """See Constant."""
-    return _oracle("constant", Constant(float(value)), tag=f"value={float(value):g}")
+    return _oracle("constant", Constant(value), tag=f"value={value:g}")
 
 
 @MODELS.register("oracle:linear", summary="linear in the pixels, weights known")
@@ -208,27 +208,25 @@ def oracle_linear() -> DepthModel:
 
 
 @MODELS.register("oracle:support", summary="reads only a planted pixel set (?share=0.05&seed=0)")
-def oracle_support(*, share: str | float = 0.05, seed: str | int = 0) -> DepthModel:
+def oracle_support(*, share: float = 0.05, seed: int = 0) -> DepthModel:
     """See Support."""
-    return _oracle("support", Support(float(share), int(seed)), tag=f"share={float(share):g},seed={int(seed)}")
+    return _oracle("support", Support(share, seed), tag=f"share={share:g},seed={seed}")
 
 
 @MODELS.register("oracle:window", summary="receptive radius exactly r (?r=5)")
-def oracle_window(*, r: str | int = 5) -> DepthModel:
+def oracle_window(*, r: int = 5) -> DepthModel:
     """See Window."""
-    return _oracle("window", Window(int(r)), tag=f"r={int(r)}")
+    return _oracle("window", Window(r), tag=f"r={r}")
 
 
 @MODELS.register("oracle:grid", summary="adds a grid artefact (?period=8&amplitude=0.05)")
-def oracle_grid(*, period: str | int = 8, amplitude: str | float = 0.05) -> DepthModel:
+def oracle_grid(*, period: int = 8, amplitude: float = 0.05) -> DepthModel:
     """See Grid."""
-    return _oracle(
-        "grid", Grid(int(period), float(amplitude)), tag=f"period={int(period)},amplitude={float(amplitude):g}"
-    )
+    return _oracle("grid", Grid(period, amplitude), tag=f"period={period},amplitude={amplitude:g}")
 
 
 @MODELS.register("oracle:affine", summary="affine disparity of a truth that a test hands over", needs="truth")
-def oracle_affine(*, scale: str | float = 2.0, shift: str | float = 0.3) -> DepthModel:
+def oracle_affine(*, scale: float = 2.0, shift: float = 0.3) -> DepthModel:
     """See Affine."""
-    net = Affine(float(scale), float(shift))
-    return _oracle("affine", net, output="affine_disparity", tag=f"scale={float(scale):g},shift={float(shift):g}")
+    tag = f"scale={scale:g},shift={shift:g}"
+    return _oracle("affine", Affine(scale, shift), output="affine_disparity", tag=tag)

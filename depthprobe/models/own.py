@@ -73,7 +73,7 @@ def _weights(file: Path) -> dict[str, Tensor]:
 
 
 @SCHEMES.register("py", form="package.module:factory?output=...&size=HxW&mean=imagenet", example="py:mynet:build")
-def from_python(path: str, **options: str) -> DepthModel:
+def from_python(path: str, *, multiple: int = 1, **options: Any) -> DepthModel:
     """A network made by your own function `factory()`; importing its module runs your code.
 
     Options: `output` (one of OUTPUT_KINDS, default metric_depth), `size` HxW (default: any), `multiple` (input sizes
@@ -96,7 +96,7 @@ def from_python(path: str, **options: str) -> DepthModel:
         return net
     if not isinstance(net, nn.Module):
         raise ValueError(f"Expected {path}() to return a torch.nn.Module, but got {type(net).__name__}.")
-    return DepthModel(net, _card(path, net, options))
+    return DepthModel(net, _card(path, net, {**options, "multiple": multiple}))
 
 
 def _card(path: str, net: nn.Module, options: dict[str, Any]) -> ModelCard:
@@ -113,7 +113,7 @@ def _card(path: str, net: nn.Module, options: dict[str, Any]) -> ModelCard:
         family=options.get("family", family_of(net)),
         output=options.get("output", "metric_depth"),
         size=parse_size(options["size"]) if options.get("size") else None,
-        multiple=int(options.get("multiple", 1)),
+        multiple=options["multiple"],
         mean=mean,
         std=std,
     )

@@ -3,6 +3,7 @@
 from urllib.parse import parse_qsl
 
 from depthprobe.models.adapter import DepthModel
+from depthprobe.models.options import read_options
 from depthprobe.registry import Registry, did_you_mean
 
 MODELS = Registry("model")
@@ -24,14 +25,16 @@ def load_model(name: str) -> DepthModel:
     added = {key: options.pop(key) for key in OPTIONS if key in options}
     scheme, _, rest = base.partition(":")
     if base in MODELS:
-        model = MODELS[base](**options)
+        read = read_options(base, MODELS[base], options)
+        model = MODELS[base](**read)
     elif scheme in SCHEMES:
-        model = SCHEMES[scheme](rest, **options)
+        read = read_options(f"{scheme}:", SCHEMES[scheme], options)
+        model = SCHEMES[scheme](rest, **read)
     else:
         known = [*MODELS.names(), *(f"{s}:{SCHEMES.facts(s)['form']}" for s in SCHEMES)]
         hint = did_you_mean(base, [*MODELS.names(), *(f"{s}:{rest}" for s in SCHEMES if rest)])
         raise ValueError(f"Expected `model` to be one of {known}, but got {name!r}.{hint}")
     for key, text in added.items():
-        OPTIONS[key](model, text, seed=int(options.get("seed", "0")))
+        OPTIONS[key](model, text, seed=read.get("seed", 0))
     loaded: DepthModel = model.eval()
     return loaded

@@ -82,8 +82,11 @@ def build(
     """A timm backbone with the shared decoder, with random weights drawn from `seed` (or a pretrained encoder).
 
     Raises:
-        ValueError: if timm does not know the backbone or an option of it, or cannot give its feature maps.
+        ValueError: if timm does not know the backbone or an option of it, or cannot give its feature maps, or the
+            decoder cannot have such a width.
     """
+    if width < 8 or width % 8:
+        raise ValueError(f"Expected `width` of the decoder to be a multiple of 8, but got {width}.")
     if not timm.is_model(backbone):
         near = timm.list_models(f"*{backbone.split('.')[0][:6]}*")[:8]
         raise ValueError(f"Expected a timm backbone, but got {backbone!r}; similar names: {near}.")
@@ -106,7 +109,7 @@ def reading_points(net: TimmDepth) -> tuple[str, ...]:
 
 @SCHEMES.register("timm", form="<backbone>?size=HxW&pretrained=0&seed=0", example="timm:resnet18?size=96x128")
 def timm_model(
-    name: str, *, size: str = "96x128", pretrained: str = "0", width: str = "64", seed: str = "0", **options: str
+    name: str, *, size: str = "96x128", pretrained: str = "0", width: int = 64, seed: int = 0, **options: str
 ) -> DepthModel:
     """An untrained network: timm backbone + shared decoder (train it with `depthprobe train`).
 
@@ -114,11 +117,11 @@ def timm_model(
     """
     taught = pretrained not in ("0", "false", "")
     chosen = {key: parse_value(value) for key, value in options.items()}
-    net = build(name, size=parse_size(size), width=int(width), pretrained=taught, seed=int(seed), **chosen)
+    net = build(name, size=parse_size(size), width=width, pretrained=taught, seed=seed, **chosen)
     config = timm.get_pretrained_cfg(name) if taught else None
     card = ModelCard(
         name=f"timm:{name}",
-        tag="pretrained-encoder" if taught else f"random{seed}" if seed != "0" else "random",
+        tag="pretrained-encoder" if taught else f"random{seed}" if seed else "random",
         family=family_of(net.encoder),
         output="metric_depth",
         size=parse_size(size),

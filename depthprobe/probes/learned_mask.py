@@ -125,7 +125,11 @@ def open_generator(path: str) -> tuple[str, DepthModel]:
         ValueError: if it is a training of something else.
     """
     file = weights_of(path)
-    model = _opened(str(file), file.stat().st_mtime_ns if file.is_file() else 0)
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"Expected a trained mask at {file}, but found none; depthprobe train nyu-masks makes one."
+        )
+    model = _opened(str(file), file.stat().st_mtime_ns)
     if not isinstance(model.net, MaskedDepth):
         raise ValueError(
             f"Expected {path} to be a training of a mask (depthprobe train nyu-masks), but it is {model.card.name}."

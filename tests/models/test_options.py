@@ -1,0 +1,32 @@
+"""Options in a model's name: numbers are read, and what does not fit is said in one sentence."""
+
+import pytest
+
+from depthprobe.models import load_model
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("oracle:row?x=2", r"oracle:row without options of its own, but got \['x'\]"),
+        ("zoo:pvt?foo=1", r"zoo:pvt without options of its own, but got \['foo'\]"),
+        ("mask:conv?of=zoo:pvt&wieght=1", "Did you mean `weight`"),
+        ("oracle:window?r=a", "option `r` of oracle:window to be a whole number, but got 'a'"),
+        ("oracle:window?r=2.5", "a whole number"),
+        ("oracle:support?share=many", "option `share` of oracle:support to be a number, but got 'many'"),
+        ("timm:test_convnext?seed=x", "option `seed` of timm: to be a whole number"),
+        ("timm:test_convnext?width=7", "`width` of the decoder to be a multiple of 8, but got 7"),
+        ("timm:test_convnext?size=32", "HEIGHTxWIDTH"),
+        ("mask:conv?of=zoo:pvt&budget=abc", "option `budget` of mask: to be a number"),
+        ("py:torch.nn:Identity?multiple=q", "option `multiple` of py: to be a whole number"),
+    ],
+)
+def test_an_option_that_does_not_fit_is_named(name, said):
+    with pytest.raises(ValueError, match=said):
+        load_model(name)
+
+
+def test_numbers_are_read_as_their_defaults_are():
+    assert load_model("oracle:constant?value=2").net.value == 2.0
+    assert load_model("oracle:window?r=3").card.tag == "r=3"
+    assert load_model("timm:test_convnext?size=32x32&seed=2").card.tag == "random2"
