@@ -4,12 +4,14 @@ A table is a tidy frame with one row per (key, metric). It is the wall between t
 imports torch, and everything downstream needs only this module and the table.
 """
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ BETTER = ("lower", "higher", "none")
 _FLOAT, _INT = ("level", "level2", "value"), ("seed",)
 _ARROW = pa.schema([(c, pa.float64() if c in _FLOAT else pa.int64() if c in _INT else pa.string()) for c in COLUMNS])
 _NOTE = b"depthprobe"
+LEAST = 2**20  # bytes left on a disk under which it counts as full
 
 
 def rows(
@@ -103,30 +106,49 @@ def ordered(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(KEY, kind="stable", na_position="first").reset_index(drop=True)
 
 
+@contextlib.contextmanager
+def replacing(path: Path, *, failures: tuple[type[Exception], ...] = ()) -> Iterator[Path]:
+    """A path to write to; at the end of the block the file takes the place of `path`, as a whole or not at all.
+
+    Convention: what the writer raises instead of an OSError where it cannot write is named in `failures`.
+
+    Raises:
+        OSError: if it cannot be written, with the reason and what to do.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    expected: tuple[type[Exception], ...] = (OSError, *failures)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except expected as error:
+        code = getattr(error, "errno", None)
+        writable = partial.parent.is_dir() and os.access(partial.parent, os.W_OK)
+        full = code in (errno.ENOSPC, errno.EDQUOT) or (code is None and _full(partial.parent))
+        if writable:
+            partial.unlink(missing_ok=True)
+        why = "the disk is full" if full else getattr(error, "strerror", None) or str(error)
+        remedy = "free some space" if full else "choose a folder that can be written"
+        message = f"Expected to write {path}, but {why}; {remedy} and run again: finished parts are kept."
+        failure = OSError(message)  # with the code as an argument the sentence would begin with "[Errno 28]"
+        failure.errno = errno.ENOSPC if full and code is None else code
+        raise failure from error
+
+
+def _full(folder: Path) -> bool:
+    return folder.is_dir() and shutil.disk_usage(folder).free < LEAST
+
+
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a run killed half-way, sees all of it or nothing.
 
     Raises:
         OSError: if it cannot be written, with the reason and what to do.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        if partial.parent.is_dir() and os.access(partial.parent, os.W_OK):
-            partial.unlink(missing_ok=True)
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        why = "the disk is full" if full else error.strerror or str(error)
-        remedy = "free some space" if full else "choose a folder that can be written"
-        message = f"Expected to write {path}, but {why}; {remedy} and run again: finished parts are kept."
-        failure = OSError(message)  # with the code as an argument the sentence would begin with "[Errno 28]"
-        failure.errno = error.errno
-        raise failure from error
+    with replacing(path) as partial:
+        partial.write_bytes(content)
 
 
 def write_part(table: pd.DataFrame, path: Path, note: Mapping[str, Any] | None = None) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import types
 
 import numpy as np
 import pandas as pd
@@ -135,6 +136,22 @@ def test_a_failed_write_leaves_the_old_file_and_no_partial(tmp_path, monkeypatch
     assert full.value.errno == 28
     assert (tmp_path / "x").read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_writer_that_raises_its_own_kind_on_a_full_disk_is_understood(tmp_path, monkeypatch):
+    def write(error):
+        with schema.replacing(tmp_path / "x", failures=(RuntimeError,)) as partial:
+            partial.write_bytes(b"half")
+            raise error
+
+    (tmp_path / "x").write_bytes(b"old")
+    for free, said in ((0, "the disk is full; free some space"), (2**30, "a fault; choose a folder")):
+        monkeypatch.setattr(schema.shutil, "disk_usage", lambda _, free=free: types.SimpleNamespace(free=free))
+        with pytest.raises(OSError, match=f"^Expected to write .*x, but {said}"):
+            write(RuntimeError("a fault"))
+    with pytest.raises(KeyError):
+        write(KeyError("of the code"))
+    assert (tmp_path / "x").read_bytes() == b"old"
 
 
 def test_a_path_that_cannot_be_a_folder_is_one_sentence(tmp_path):

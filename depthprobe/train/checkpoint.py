@@ -1,39 +1,21 @@
 """Weights as safetensors, and the whole state of a training, from which it goes on exactly."""
 
-import contextlib
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._pytree import tree_map_only
 
 from depthprobe.models import DepthModel
+from depthprobe.schema import replacing
 from depthprobe.train.average import Average
 
 FORMAT = 2
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to; at the end of the block the file takes the place of `path`, as a whole or not at all.
-
-    Raises:
-        OSError: if it cannot be written, with what to do.
-    """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        message = f"Expected to write {path}, but {error.strerror or error}; free the disk or choose another folder."
-        raise OSError(error.errno, message) from error
 
 
 def save_weights(model: DepthModel, path: Path) -> None:
@@ -51,7 +33,7 @@ def whole_weights(model: DepthModel) -> dict[str, Tensor]:
 
 def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
     """Write weights as safetensors, atomically."""
-    with replacing(path) as partial:
+    with replacing(path, failures=(SafetensorError,)) as partial:
         save_file({k: x.contiguous() for k, x in weights.items()}, partial)
 
 
@@ -68,7 +50,7 @@ def pack_state(model: DepthModel, optimizer: torch.optim.Optimizer, average: Ave
 
 def write_state(state: Mapping[str, Any], path: Path) -> None:
     """Write a packed state, atomically."""
-    with replacing(path) as partial:
+    with replacing(path, failures=(RuntimeError,)) as partial:  # as torch's writer says it
         torch.save(state, partial)
 
 
