@@ -1,6 +1,7 @@
 """Which cues does a network follow (METHODS 4)? One cue is varied at a time, and what it answers is read."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -77,20 +78,42 @@ def cues(model: DepthModel, batch: Batch, plan: CuesPlan) -> pd.DataFrame:
             f"Expected a data set with edits that vary a cue {needed}, but this one offers {offered}; use `scenes`, or "
             "photographs with depth and intrinsics."
         )
-    values = [one for name, levels in some for one in _responses(model, batch, plan.protocol, name, levels)]
+    answers = _Answers(model, batch, plan.protocol)
+    values = [one for name, levels in some for one in _responses(answers, name, levels)]
     return as_rows(batch.sample, values)
 
 
-def _responses(
-    model: DepthModel, batch: Batch, protocol: Protocol, name: str, levels: Sequence[float]
-) -> Iterator[Values]:
+class _Answers:
+    """What a network answers to the images of a batch and to varied ones; the same image is not predicted twice."""
+
+    def __init__(self, model: DepthModel, batch: Batch, protocol: Protocol) -> None:
+        self.model, self.batch, self.protocol = model, batch, protocol
+        self.plain, self.inside = as_read(batch, protocol)
+
+    @functools.cached_property
+    def own(self) -> Tensor:
+        """To the unedited images (B,1,h,w)."""
+        return predict(self.model, self.plain.image, flip=self.inside.flip)
+
+    def to(self, image: Tensor, index: Sequence[int]) -> Tensor:
+        """To images (b,3,h,w), varied from the samples `index` of the batch."""
+        changed = (image != self.plain.image[list(index)]).flatten(1).any(1)
+        if changed.all():
+            return predict(self.model, image, flip=self.inside.flip)
+        found = self.own[list(index)].clone()
+        if changed.any():
+            found[changed] = predict(self.model, image[changed], flip=self.inside.flip)
+        return found
+
+
+def _responses(answers: _Answers, name: str, levels: Sequence[float]) -> Iterator[Values]:
     """What is read at every level of one cue, then the slopes."""
     facts, found, first = CUES.facts(name), [], None
     for level in levels:
-        seen, index = _seen(model, batch, protocol, name, level)
+        seen, index = _seen(answers, name, level)
         first = seen if first is None else first
         values = {} if seen is None or first is None else _read(seen, first, level, facts)
-        spread = {metric: _spread(values.get(metric), index, len(batch)) for metric in _metrics(facts)}
+        spread = {metric: _spread(values.get(metric), index, len(answers.batch)) for metric in _metrics(facts)}
         yield from ((metric, name, level, "", value) for metric, value in spread.items())
         found.append(spread)
     dose = torch.stack([one["cue_dose"] for one in found], 1)
@@ -117,26 +140,22 @@ def _read(seen: Seen, first: Seen, level: float, facts: dict[str, Any]) -> dict[
     return values
 
 
-def _seen(
-    model: DepthModel, batch: Batch, protocol: Protocol, name: str, level: float
-) -> tuple[Seen | None, list[int]]:
+def _seen(answers: _Answers, name: str, level: float) -> tuple[Seen | None, list[int]]:
     """The varied batch and the network's answer, for the samples that allow the edit; and which these are."""
     ones, index = [], []
-    for i in range(len(batch)):
+    for i in range(len(answers.batch)):
         try:
-            ones.append(CUES[name](batch.take([i]), level))
+            ones.append(CUES[name](answers.batch.take([i]), level))
         except EditError:
             continue
         index.append(i)
     if not ones:
         return None, index
-    varied, inside = as_read(stack(ones), protocol)
-    raw = predict(model, varied.image, flip=inside.flip)
-    kind = model.card.output
+    varied, inside = as_read(stack(ones), answers.protocol)
+    raw, kind = answers.to(varied.image, index), answers.model.card.output
     pred, mask = prepare(raw, varied.depth, varied.valid, kind=kind, protocol=inside)
-    if CUES.facts(name).get("fitted") and protocol.check(kind) != "none":
-        plain, _ = as_read(batch.take(index), protocol)
-        own = predict(model, plain.image, flip=inside.flip)
+    if CUES.facts(name).get("fitted") and inside.check(kind) != "none":
+        plain, own = answers.plain.take(index), answers.own[index]
         pred, _ = prepare(raw, plain.depth, plain.valid, kind=kind, protocol=inside, fitted=own)
     return Seen(batch=varied, pred=pred, mask=mask), index
 

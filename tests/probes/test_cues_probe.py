@@ -107,6 +107,15 @@ def test_a_perfect_model_has_the_slopes_of_the_truth(rooms):
         np.testing.assert_allclose(mine[np.isfinite(mine)], right, atol=2e-3, err_msg=name)
 
 
+def test_the_unedited_image_is_predicted_once(rooms):
+    seen, model = [], load_model("oracle:row")
+    model.register_forward_pre_hook(lambda _, given: seen.extend(given[0]))
+    cues(model, rooms, CuesPlan(cues=(("pitch", (0, 3)), ("roll", (0, 5, 10)), ("fog", (0, 0.5)))))
+    own = [sum(torch.equal(image, one) for one in seen) for image in rooms.image]
+    assert own == [1] * len(rooms)
+    assert len(seen) == 5 * len(rooms)
+
+
 def test_samples_that_refuse_an_edit_are_counted(rooms):
     plan = CuesPlan(cues=(("vertical_position", (0, 0.2, 50.0)),))
     table = cues(load_model("oracle:row"), rooms, plan)
