@@ -1,9 +1,12 @@
 """Measured quantities that are no error of a prediction against a depth map; registered for their unit and direction.
 
 `inputs` says what each is a function of; the name stands before the `@` in a table's metric (`share@depth_edge`).
+`timing`: its values are read off a clock, and differ from one measurement to the next.
 """
 
-from torch import Tensor
+from collections.abc import Mapping
+
+from torch import Tensor, nn
 
 from depthprobe.checks import check_range, check_shapes
 from depthprobe.functional.terms import METRICS
@@ -41,14 +44,17 @@ def loss(values: Tensor) -> Tensor:
     return values.double().mean()
 
 
-@METRICS.register("throughput", unit="img/s", better="higher", source="wall clock", inputs="images seconds")
+CLOCK = {"source": "wall clock", "timing": True}
+
+
+@METRICS.register("throughput", unit="img/s", better="higher", inputs="images seconds", **CLOCK)
 def throughput(images: int, seconds: float) -> float:
     """Images per second."""
     check_range("seconds", seconds, 0, float("inf"), open_low=True)
     return images / seconds
 
 
-@METRICS.register("latency", unit="ms", better="lower", source="wall clock", inputs="images seconds")
+@METRICS.register("latency", unit="ms", better="lower", inputs="images seconds", **CLOCK)
 def latency(images: int, seconds: float) -> float:
     """Milliseconds per image."""
     return 1000 / throughput(images, seconds)
@@ -66,7 +72,7 @@ def gradient_norm(values: Tensor) -> Tensor:
     return values.double().mean()
 
 
-@METRICS.register("data_wait", unit="1", better="lower", source="wall clock", inputs="waited seconds")
+@METRICS.register("data_wait", unit="1", better="lower", inputs="waited seconds", **CLOCK)
 def data_wait(waited: float, seconds: float) -> float:
     """Share of the time in which the network waited for samples."""
     check_range("seconds", seconds, 0, float("inf"), open_low=True)
@@ -75,8 +81,20 @@ def data_wait(waited: float, seconds: float) -> float:
 
 @METRICS.register("peak_memory", unit="MB", better="lower", source="CUDA allocator, or the process", inputs="bytes")
 def peak_memory(allocated: int) -> float:
-    """Most memory in use so far, in 10^6 bytes."""
+    """Most memory in use, in 10^6 bytes: of a training so far, or of one pass above weights and image (`cost`)."""
     return allocated / 1e6
+
+
+@METRICS.register("parameters", unit="1", better="lower", source="depthprobe", inputs="network")
+def parameters(network: nn.Module) -> int:
+    """How many numbers a network has learnt or could learn, frozen ones included; shared ones count once."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@METRICS.register("flops", unit="FLOP", better="lower", source="torch FlopCounterMode", inputs="counts")
+def flops(counts: Mapping[str, int]) -> int:
+    """Floating point operations of a pass, by operation: two for each multiplication of a convolution or product."""
+    return sum(counts.values())
 
 
 @METRICS.register("agreement", unit="1", better="none", source="Pearson correlation", inputs="answer other")

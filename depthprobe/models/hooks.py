@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -75,6 +76,31 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+@contextlib.contextmanager
+def training(model: nn.Module) -> Iterator[nn.Module]:
+    """Train mode for the block; each module's mode and buffers (batch statistics) are restored after it."""
+    modes = {module: module.training for module in model.modules()}
+    held = [(m, name, b, b.detach().clone()) for m in modes for name, b in m._buffers.items() if b is not None]
+    try:
+        yield model.train()
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        with torch.no_grad():
+            for module, name, buffer, was in held:
+                module._buffers[name] = buffer.copy_(was)
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Chance inside the network (dropout) from a seed for the block; the global generators are as before after it."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        yield
 
 
 def as_map(output: Any, size: tuple[int, int], name: str = "output") -> Tensor:

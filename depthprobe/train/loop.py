@@ -15,6 +15,7 @@ from depthprobe.data import load_dataset
 from depthprobe.data.cache import ArrayCache, open_cache
 from depthprobe.functional.losses import LOSSES
 from depthprobe.models import DepthModel
+from depthprobe.models.hooks import seeded
 from depthprobe.train import checkpoint
 from depthprobe.train.average import Average
 from depthprobe.train.devices import open_fabric
@@ -234,16 +235,6 @@ class Training:
         numbers = {"learning_rate": self.optimizer.param_groups[0]["lr"], **self.meter.read(self.fabric)}
         if self.first:
             self.history.write(self.step, numbers, frame)
-
-
-@contextlib.contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Chance inside the network (dropout) from a seed for the block; the global generators are as before after it."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            torch.cuda.manual_seed(seed)
-        yield
 
 
 def loss_of(recipe: Recipe, model: DepthModel) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
