@@ -18,9 +18,9 @@ from depthprobe.models.adapter import DepthModel
 from depthprobe.probes.cues_varied import CUES, READINGS, Seen
 from depthprobe.probes.error import predict
 from depthprobe.probes.fields import read_protocol
+from depthprobe.probes.measured import Measured, frame
 from depthprobe.probes.reading import as_read
 from depthprobe.probes.registry import PROBES
-from depthprobe.probes.responses import Values, as_rows
 from depthprobe.probes.texture import Edits, checked_edits
 
 
@@ -80,7 +80,7 @@ def cues(model: DepthModel, batch: Batch, plan: CuesPlan) -> pd.DataFrame:
         )
     answers = _Answers(model, batch, plan.protocol)
     values = [one for name, levels in some for one in _responses(answers, name, levels)]
-    return as_rows(batch.sample, values)
+    return frame(batch.sample, values)
 
 
 class _Answers:
@@ -106,7 +106,7 @@ class _Answers:
         return found
 
 
-def _responses(answers: _Answers, name: str, levels: Sequence[float]) -> Iterator[Values]:
+def _responses(answers: _Answers, name: str, levels: Sequence[float]) -> Iterator[Measured]:
     """What is read at every level of one cue, then the slopes."""
     facts, found, first = CUES.facts(name), [], None
     for level in levels:
@@ -114,12 +114,12 @@ def _responses(answers: _Answers, name: str, levels: Sequence[float]) -> Iterato
         first = seen if first is None else first
         values = {} if seen is None or first is None else _read(seen, first, level, facts)
         spread = {metric: _spread(values.get(metric), index, len(answers.batch)) for metric in _metrics(facts)}
-        yield from ((metric, name, level, "", value) for metric, value in spread.items())
+        yield from (Measured(metric, value, factor=name, level=level) for metric, value in spread.items())
         found.append(spread)
     dose = torch.stack([one["cue_dose"] for one in found], 1)
     for against in ("", "@truth"):
         answer = torch.stack([one[facts["reading"] + against] for one in found], 1)
-        yield f"{facts['reading']}_slope{against}", name, float("nan"), "", line_slope(dose, answer)
+        yield Measured(f"{facts['reading']}_slope{against}", line_slope(dose, answer), factor=name)
 
 
 def _metrics(facts: dict[str, Any]) -> list[str]:

@@ -1,7 +1,8 @@
 """How a network reacts to changed images of one batch: the one path of the probes that change what it sees."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 import torch
@@ -26,10 +27,6 @@ class Change:
     control: str = ""
 
 
-Values = tuple[str, str, float, str, Tensor]
-"""Metric, factor, level, factor2 and the values (B,)."""
-
-
 def reactions(
     model: DepthModel, batch: Batch, protocol: Protocol, changes: Iterable[Change], answer: Tensor
 ) -> pd.DataFrame:
@@ -40,17 +37,12 @@ def reactions(
     much each image differs. Changes are made one after the other, so that one image of each is held.
     """
     judge = Judge(answer, batch, protocol, model.card.output)
-    index, found = range(len(batch)), list[Values]()
+    index, found = range(len(batch)), list[Measured]()
     for change in changes:
         same = change.image is batch.image
         values = judge(answer if same else predict(model, change.image, flip=protocol.flip), index)
         names = zip(judge.metrics, values.T, strict=True)
-        place = (change.factor, change.level, change.control)
-        found += [(name, *place, torch.from_numpy(value)) for name, value in names]
-        found.append(("pixel_change", *place, pixel_change(batch.image, change.image)))
-    return as_rows(batch.sample, found)
-
-
-def as_rows(sample: Sequence[str], values: Sequence[Values]) -> pd.DataFrame:
-    """Values as the rows that a probe states."""
-    return frame(sample, [Measured(m, x, factor=f, level=at, factor2=other) for m, f, at, other, x in values])
+        place: dict[str, Any] = {"factor": change.factor, "level": change.level, "factor2": change.control}
+        found += [Measured(name, torch.from_numpy(value), **place) for name, value in names]
+        found.append(Measured("pixel_change", pixel_change(batch.image, change.image), **place))
+    return frame(batch.sample, found)

@@ -16,8 +16,8 @@ from depthprobe.models.adapter import DepthModel
 from depthprobe.probes.attribution_sanity import randomised
 from depthprobe.probes.error import predict
 from depthprobe.probes.fields import read_lists
+from depthprobe.probes.measured import Measured, frame
 from depthprobe.probes.registry import PROBES
-from depthprobe.probes.responses import Values, as_rows
 from depthprobe.registry import Registry
 
 INPUTS = Registry("input control")
@@ -85,12 +85,12 @@ def sanity(model: DepthModel, batch: Batch, plan: SanityPlan) -> pd.DataFrame:
     """
     image = model.canvas(batch.image)
     clean, answers = predict(model, image), _answers(model, image, batch.sample, plan)
-    return as_rows(batch.sample, [one for name, at, other in answers for one in _compared(name, at, clean, other)])
+    return frame(batch.sample, [one for name, at, other in answers for one in _compared(name, at, clean, other)])
 
 
-def _compared(name: str, level: float, clean: Tensor, other: Tensor) -> Iterator[Values]:
-    yield "agreement@self", name, level, "", agreement(clean, other)
-    yield "spread_ratio@self", name, level, "", spread_ratio(clean, other)
+def _compared(name: str, level: float, clean: Tensor, other: Tensor) -> Iterator[Measured]:
+    yield Measured("agreement@self", agreement(clean, other), factor=name, level=level)
+    yield Measured("spread_ratio@self", spread_ratio(clean, other), factor=name, level=level)
 
 
 def _answers(

@@ -26,9 +26,10 @@ from depthprobe.functional.texture import (
 from depthprobe.models.adapter import DepthModel
 from depthprobe.probes.error import predict
 from depthprobe.probes.fields import read_protocol
+from depthprobe.probes.measured import Measured, frame
 from depthprobe.probes.reading import as_read
 from depthprobe.probes.registry import PROBES
-from depthprobe.probes.responses import Change, Values, as_rows, reactions
+from depthprobe.probes.responses import Change, reactions
 
 Edits = tuple[tuple[str, tuple[float, ...]], ...]
 """Names of edits, each with the levels at which it is made."""
@@ -129,30 +130,29 @@ def texture(model: DepthModel, batch: Batch, plan: TexturePlan) -> pd.DataFrame:
     read, protocol = as_read(batch, plan.protocol)
     answer = predict(model, read.image, flip=protocol.flip)
     pred, mask = prepare(answer, read.depth, read.valid, kind=model.card.output, protocol=protocol)
-    quality = as_rows(read.sample, list(_quality(read, pred, mask, plan)))
+    quality = frame(read.sample, list(_quality(read, pred, mask, plan)))
     reliance = reactions(model, read, protocol, _changes(batch, read, plan), answer)
     return pd.concat([quality, reliance], ignore_index=True)
 
 
-def _quality(batch: Batch, pred: Tensor, mask: Tensor, plan: TexturePlan) -> Iterator[Values]:
+def _quality(batch: Batch, pred: Tensor, mask: Tensor, plan: TexturePlan) -> Iterator[Measured]:
     smooth = texture_zone(Truth(batch.depth, mask).derive(near.smooth)[:, None], batch.image)
     height, width = smooth.shape[-2:]
     row = torch.arange(height, device=smooth.device).view(1, 1, -1, 1).expand_as(smooth)
     column = torch.arange(width, device=smooth.device).expand_as(smooth)
     place = [torch.where(smooth, batch.depth, 1.0).log(), row, column]
-    nan = float("nan")
     for metric in (texture_slope, texture_growth, texture_bias):
         for at, given in (("", []), ("@place_held", place)):
             value = metric(pred, batch.depth, smooth, batch.image, given=given)
-            yield f"{metric.__name__}{at}", "", nan, "", value
+            yield Measured(f"{metric.__name__}{at}", value)
     names = [name for name in plan.protocol.metrics if METRICS.facts(name).get("scope") == "pixel"]
-    decades = texture_decades(batch.image).masked_fill(~smooth, nan)
+    decades = texture_decades(batch.image).masked_fill(~smooth, torch.nan)
     cuts = [decades.flatten(1).nanquantile(q, dim=1).view(-1, 1, 1, 1) for q in (*plan.bands, 1.0)]
     for k, start in enumerate(plan.bands):
         above = decades >= cuts[k] if k == 0 else decades > cuts[k]
         band = Truth(batch.depth, above & (decades <= cuts[k + 1]))
         for name, value in measure(Terms(pred, band), names).items():
-            yield name, "energy", start, "", value
+            yield Measured(name, value, factor="energy", level=start)
 
 
 def _changes(batch: Batch, read: Batch, plan: TexturePlan) -> Iterator[Change]:
