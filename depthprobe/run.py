@@ -18,13 +18,14 @@ from typing import Any
 import pandas as pd
 import torch
 
+from depthprobe.checks import check_one_of
 from depthprobe.data import Batch, Dataset, load_dataset
 from depthprobe.functional.metrics import METRICS
 from depthprobe.models import DepthModel
 from depthprobe.models.hooks import evaluating
 from depthprobe.probes import PROBES
 from depthprobe.ranks import Ranks, open_ranks
-from depthprobe.schema import COLUMNS, plan_id, read_note, read_table, validate, write_part
+from depthprobe.schema import COLUMNS, plan_id, read_table, validate, write_part
 from depthprobe.sidecar import finish_run, start_run
 from depthprobe.work import Unit, Work, plan_work
 
@@ -41,6 +42,9 @@ def run(
     device: str = "auto",
     progress: Progress | None = None,
     maps: int = 3,
+    limits: Mapping[str, int] | None = None,
+    refusals: str = "raise",
+    cache: str | Path | None = None,
 ) -> pd.DataFrame:
     """Measure every model with every probe and plan on every sample; the table, also written to the folder `out`.
 
@@ -55,6 +59,11 @@ def run(
         device: auto, cpu, cuda, cuda:1, mps.
         progress: called with (images measured, images in all, what is measured) on the first process.
         maps: samples per model and plan whose dense maps are kept for galleries.
+        limits: by probe on how many samples it is measured, evenly spread and rounded up to whole units of work; probes
+            that are not named, on all.
+        refusals: "raise", or "note": where a network cannot be measured in some way, leave that out and write the
+            reason into `table.json`.
+        cache: folder where parts of the package's own networks are kept for other runs, and looked for.
 
     Raises:
         ValueError: if a name is unknown, a protocol does not fit a model, or a row breaks the schema.
@@ -62,14 +71,16 @@ def run(
         MemoryError: if the device's memory does not suffice, with what to change.
     """
     data = load_dataset(dataset) if isinstance(dataset, str) else dataset
+    check_one_of("refusals", refusals, ("raise", "note"))
+    kept = None if cache is None else Path(cache)
     with open_ranks(device) as ranks, contextlib.ExitStack() as stack:
-        work = plan_work(models, plans, data, Path(out))
+        work = plan_work(models, plans, data, Path(out), limits=limits, cache=kept)
         for model in work.models:
             stack.enter_context(_placed(model, ranks.device))
         if ranks.first:
             start_run(work, resume=resume, maps=maps)
         ranks.barrier()
-        _measure(work, ranks, progress or (lambda done, total, what: None))
+        _measure(work, ranks, progress or (lambda done, total, what: None), noting=refusals == "note")
         ranks.barrier()
         if ranks.first:
             finish_run(work, ranks.device, maps=maps)
@@ -89,11 +100,11 @@ def _placed(model: DepthModel, device: torch.device) -> Iterator[None]:
             model.to(home)
 
 
-def _measure(work: Work, ranks: Ranks, progress: Progress) -> None:
+def _measure(work: Work, ranks: Ranks, progress: Progress, *, noting: bool) -> None:
     """This process's share: every `world`-th chunk, read once for all models and plans, or not at all if done."""
     chunks = work.dataset.chunks()
     mine = [u for u in work.units if u.chunk % ranks.world == ranks.rank]
-    open_units = [u for u in mine if read_note(work.path(u)) is None]
+    open_units = [u for u in mine if not work.recall(u)]
     total = sum(len(chunks[u.chunk]) for u in mine)
     done = total - sum(len(chunks[u.chunk]) for u in open_units)
     report = progress if ranks.first else (lambda done, total, what: None)
@@ -105,12 +116,26 @@ def _measure(work: Work, ranks: Ranks, progress: Progress) -> None:
         for unit in units:
             report(done, total, f"{work.models[unit.model].card.name} · {unit.probe}")
             started = time.perf_counter()
-            table = _rows(work, unit, batches, ranks.device)
+            table, reason = _rows_or_reason(work, unit, batches, ranks.device, noting=noting)
             seconds = round(time.perf_counter() - started, 4)
             note = {"skipped": left_out, "device": str(ranks.device), "rank": ranks.rank, "seconds": seconds}
-            write_part(table, work.path(unit), note)
+            write_part(table, work.path(unit), note | ({"refused": reason} if reason else {}))
+            if not reason:
+                work.keep(unit)
             done += len(chunks[chunk])
             report(done, total, f"{work.models[unit.model].card.name} · {unit.probe}")
+
+
+def _rows_or_reason(
+    work: Work, unit: Unit, batches: Sequence[Batch], device: torch.device, *, noting: bool
+) -> tuple[pd.DataFrame, str]:
+    """The unit's measurements; or, if refusals are noted, none and why a network cannot be measured so."""
+    try:
+        return _rows(work, unit, batches, device), ""
+    except (ValueError, RuntimeError, TypeError) as error:  # what foreign networks raise at what they cannot read
+        if not noting:
+            raise
+        return pd.DataFrame(columns=COLUMNS), str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _rows(work: Work, unit: Unit, batches: Sequence[Batch], device: torch.device) -> pd.DataFrame:

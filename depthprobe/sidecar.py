@@ -28,7 +28,7 @@ def start_run(work: Work, *, resume: bool, maps: int) -> None:
     for pattern in removable:
         for file in work.out.glob(pattern):
             file.unlink()
-    study = describe(work.names, work.plans, work.dataset, out=str(work.out), maps=maps)
+    study = describe(work.names, work.plans, work.dataset, out=str(work.out), maps=maps, limits=work.limits)
     head = f"# Repeat this run: depthprobe run {work.out / 'study.toml'}\n"
     if work.objects:
         head += f"# Passed as objects, so that their names alone may not open them again: {', '.join(work.objects)}\n"
@@ -49,9 +49,12 @@ def finish_run(work: Work, device: torch.device, *, maps: int) -> None:
             f"give all machines a folder that they share and run again."
         )
     skipped: dict[str, str] = {}
+    refused: dict[tuple[int, str], str] = {}
     seconds: dict[tuple[str, str], float] = {}
     for unit, note in notes.items():
         skipped.update((note or {}).get("skipped", {}))
+        if reason := (note or {}).get("refused"):
+            refused.setdefault((unit.model, unit.probe), reason)
         who = (work.names[unit.model], unit.probe)
         seconds[who] = seconds.get(who, 0.0) + (note or {}).get("seconds", 0.0)
     table = read_table(work.out)
@@ -61,12 +64,13 @@ def finish_run(work: Work, device: torch.device, *, maps: int) -> None:
         "device": sorted({str((note or {}).get("device", "")) for note in notes.values()}),
         "rows": len(table),
         "skipped": skipped,
+        "refused": [{"model": work.models[m].card.name, "probe": p, "reason": r} for (m, p), r in refused.items()],
         "undefined": [
             dict(zip(undefined.index.names, key, strict=True)) | {"n": int(n)} for key, n in undefined.items()
         ],
         "seconds": [{"model": m, "probe": p, "seconds": round(s, 2)} for (m, p), s in seconds.items()],
         "maps_rule": RULE,
-        "maps": _write_maps(work, table, device, maps),
+        "maps": _write_maps(work, table, device, maps, leaving_out=set(refused)),
     }
     _write_sidecar(work, found)
 
@@ -135,15 +139,22 @@ def _protocols(work: Work) -> list[dict[str, Any]]:
     return [{"name": p.name, "hash": key, **dataclasses.asdict(p)} for key, p in found.items()]
 
 
-def _write_maps(work: Work, table: pd.DataFrame, device: torch.device, count: int) -> list[str]:
-    """Maps of the chosen samples, one `.npz` each; those of an earlier description or choice are removed."""
+def _write_maps(
+    work: Work, table: pd.DataFrame, device: torch.device, count: int, *, leaving_out: set[tuple[int, str]]
+) -> list[str]:
+    """Maps of the chosen samples, one `.npz` each; those of an earlier description or choice are removed.
+
+    Convention: samples are chosen among those that every probe with maps measured; `leaving_out`: (model, probe).
+    """
     probes = [probe for probe in work.plans if "maps" in PROBES.facts(probe)]
-    chosen = choose_samples(table[table["probe"].isin(probes)], count)
+    judged = table[table["probe"].isin(probes)]
+    by_sample = judged.groupby("sample")["probe"].nunique()
+    chosen = choose_samples(judged[judged["sample"].isin(by_sample[by_sample == by_sample.max()].index)], count)
     folder, names = work.out / "maps", []
     for index in indices_of(work.dataset.samples, chosen):
         for batch in work.dataset.load([index]):
             for number, model in enumerate(work.models):
-                for probe in probes:
+                for probe in (p for p in probes if (number, p) not in leaving_out):
                     names += _maps_of(work, number, probe, batch.to(device), model)
     for file in folder.glob("*.npz"):
         if file.stem not in set(names):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from depthprobe.checks import check_kind
+from depthprobe.checks import check_kind, check_range
 from depthprobe.data import DATASETS, Dataset, load_dataset
 from depthprobe.functional.protocol import PROTOCOLS, Protocol, get_protocol
 from depthprobe.probes import PROBES
@@ -21,6 +21,8 @@ Plans = Mapping[str, Any]
 class Study:
     """What to run. `protocols` empty: the data set's own; `plan`: options by probe, one table or several.
 
+    `limits`: by probe on how many samples it is measured, evenly spread; the others on all.
+
     A plan's table that names its own `seed` or `protocol` keeps it; otherwise every plan is run with every one of
     `seeds` and `protocols`.
     """
@@ -31,6 +33,7 @@ class Study:
     protocols: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
     plan: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    limits: Mapping[str, int] = dataclasses.field(default_factory=dict)
     out: str = "out/run"
     device: str = "auto"
     maps: int = 3
@@ -44,6 +47,10 @@ class Study:
             PROBES.facts(probe)
         if unused := sorted(set(self.plan) - set(self.probes)):
             raise ValueError(f"Expected `plan` to set options of the probes {list(self.probes)}, but got {unused}.")
+        if unused := sorted(set(self.limits) - set(self.probes)):
+            raise ValueError(f"Expected `limits` to name some of the probes {list(self.probes)}, but got {unused}.")
+        for probe, limit in self.limits.items():
+            check_range(f"limits.{probe}", limit, 1, float("inf"))
 
 
 def _check_fields(fields: Mapping[str, Any]) -> None:
@@ -54,7 +61,8 @@ def _check_fields(fields: Mapping[str, Any]) -> None:
         value = fields[name]
         if not isinstance(value, tuple | list) or not all(type(one) is kind for one in value):
             raise ValueError(f"Expected `{name}` to be a list of {what}, but got {_shown(value)}.")
-    single = {"dataset": (Mapping, "a table"), "plan": (Mapping, "a table"), "out": (str, "text"),
+    single = {"dataset": (Mapping, "a table"), "plan": (Mapping, "a table"),
+              "limits": (Mapping, "a table"), "out": (str, "text"),
               "device": (str, "text"), "maps": (int, "a whole number")}  # fmt: skip
     for name, (kind, what) in single.items():
         if not isinstance(fields[name], kind):
@@ -203,8 +211,9 @@ def _tuples(value: Any) -> Any:
 
 
 def describe(
-    models: Sequence[str], plans: Mapping[str, Sequence[Any]], dataset: Dataset, *, out: str, maps: int
-) -> dict[str, Any]:
+    models: Sequence[str], plans: Mapping[str, Sequence[Any]], dataset: Dataset, *, out: str, maps: int,
+    limits: Mapping[str, int] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """The resolved description of a run: every plan and the data set with all that was left to defaults.
 
     So later defaults cannot change it; an option that is None (such as `n` of all samples) is left out, as TOML must.
@@ -214,6 +223,7 @@ def describe(
     options = {k: v for k, v in resolved.items() if v is not None}
     tables = {probe: [_fields(plan) for plan in many] for probe, many in plans.items()}
     head = {"models": list(models), "probes": list(plans), "out": out, "maps": maps}
+    head |= {"limits": dict(limits)} if limits else {}
     return {**head, "dataset": {"name": dataset.name, **options}, "plan": tables}
 
 

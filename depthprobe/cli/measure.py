@@ -104,6 +104,7 @@ def describe(
         **given,
         "dataset": flagged.dataset(base.dataset, dataset, flags, data),
         "plan": flagged.plans(tables, probes, plan, options),
+        "limits": {probe: limit for probe, limit in base.limits.items() if probe in probes},
     }
     current = {f: getattr(base, f) for f in ("models", "probes", "protocols", "seeds", "out", "device", "maps")}
     if ("protocols" in given or "seeds" in given) and file is not None:
@@ -127,7 +128,7 @@ def execute(study: "Study", *, resume: bool, page: bool) -> None:
     with progress_bar(first) as progress:
         table = measure(
             study.models, plans, data, out=study.out, resume=resume, device=study.device, progress=progress,
-            maps=study.maps,
+            maps=study.maps, limits=study.limits,
         )  # fmt: skip
     if not first:
         return

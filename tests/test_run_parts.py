@@ -1,0 +1,115 @@
+"""Runs that measure a probe on fewer samples, go on where a network refuses, or know parts of other runs."""
+
+import pandas as pd
+import pytest
+
+from depthprobe.cli.measure import describe as study_of
+from depthprobe.models import MODELS
+from depthprobe.run import run
+from depthprobe.schema import read_note, read_sidecar, read_table
+from depthprobe.study import read_study
+
+
+def measure(tiny, out, models=None, *, n=10, plans=None, **options):
+    models = models or [tiny.model("tiny:a"), tiny.model("tiny:b", seed=1)]
+    return run(models, plans or {"tiny_gain": tiny.GainPlan()}, tiny.dataset(n), out=out, device="cpu", **options)
+
+
+def test_a_limit_takes_whole_chunks_evenly_spread(tiny, tmp_path):
+    table = measure(tiny, tmp_path, limits={"tiny_gain": 3})
+    first = [int(name.removeprefix("tiny-")) for name in sorted(table["sample"].unique())[::2]]
+    assert len(first) == 2, "whole chunks of two"
+    assert first[1] - first[0] > 2, "not the first ones"
+    whole = measure(tiny, tmp_path / "whole")
+    rows = whole[whole["sample"].isin(table["sample"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(table, rows, check_exact=True)
+    study = read_study(tmp_path / "study.toml")
+    assert study.limits == {"tiny_gain": 3}
+    top = {"models": ("oracle:row",), "probes": ("error",)}
+    assert study_of(tmp_path / "study.toml", top, "scenes", {}, [], {}, []).limits == {}
+
+
+def test_a_limit_above_all_samples_takes_them_all_and_one_of_nothing_is_refused(tiny, tmp_path):
+    assert measure(tiny, tmp_path, limits={"tiny_gain": 99})["sample"].nunique() == 10
+    with pytest.raises(ValueError, match="limits"):
+        measure(tiny, tmp_path, limits={"tiny_gain": 0})
+    with pytest.raises(ValueError, match="probe of limits"):
+        measure(tiny, tmp_path, limits={"eror": 3})
+
+
+def refusing(tiny):
+    """A probe that cannot measure `tiny:b`."""
+
+    def function(model, batch, plan):
+        if model.card.name == "tiny:b":
+            raise RuntimeError("Expected attention, but got <none>.\nMore lines.")
+        return tiny.tiny_gain(model, batch, plan)
+
+    return function
+
+
+def test_what_cannot_be_measured_is_left_out_with_its_reason(tmp_path):
+    import tiny
+
+    with tiny.register(refusing(tiny), maps=tiny.gain_maps):
+        with pytest.raises(RuntimeError, match="attention"):
+            measure(tiny, tmp_path)
+        table = measure(tiny, tmp_path, refusals="note")
+        parts = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "parts").iterdir()}
+        again = measure(tiny, tmp_path, refusals="note")
+    assert set(table["model"]) == {"tiny:a"}
+    pd.testing.assert_frame_equal(table, again)
+    side = read_sidecar(tmp_path)
+    assert side["status"] == "complete"
+    reason = "Expected attention, but got <none>."
+    assert side["refused"] == [{"model": "tiny:b", "probe": "tiny_gain", "reason": reason}]
+    assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "parts").iterdir()} == parts, "nothing tried again"
+    assert len(side["maps"]) == 3, "of the network that was measured"
+
+
+@pytest.fixture
+def shipped(tiny):
+    """`tiny:a` as a network that comes with the package."""
+    MODELS.register("tiny:a", summary="for a test")(lambda: tiny.model("tiny:a"))
+    yield
+    del MODELS._items["tiny:a"]
+
+
+def test_parts_of_the_packages_networks_are_known_to_other_runs(tiny, shipped, tmp_path):
+    cache = tmp_path / "cache"
+    first = measure(tiny, tmp_path / "one", ["tiny:a", tiny.model("tiny:b", seed=1)], cache=cache)
+    kept = list(cache.glob("*.parquet"))
+    assert len(kept) == 5, "one per chunk, of the package's network alone"
+    log = []
+    table = run(["tiny:a"], {"tiny_gain": tiny.GainPlan()}, tiny.dataset(10, log=log), out=tmp_path / "two",
+                device="cpu", cache=cache, maps=0)  # fmt: skip
+    assert log == [], "nothing is read, nothing measured"
+    mine = first[first["model"] == "tiny:a"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(table, mine, check_exact=True)
+    changed = run(["tiny:a"], {"tiny_gain": tiny.GainPlan(gains=(3.0,))}, tiny.dataset(10), out=tmp_path / "three",
+                  device="cpu", cache=cache)  # fmt: skip
+    assert set(changed["level"].dropna()) == {3.0}, "another plan is another part"
+
+
+def test_a_damaged_cache_or_one_that_cannot_be_written_only_costs_time(tiny, shipped, tmp_path):
+    cache = tmp_path / "cache"
+    whole = measure(tiny, tmp_path / "one", ["tiny:a"], cache=cache)
+    for file in cache.glob("*.parquet"):
+        file.write_bytes(b"half")
+    pd.testing.assert_frame_equal(measure(tiny, tmp_path / "two", ["tiny:a"], cache=cache), whole)
+    assert all(read_note(file) is not None for file in cache.glob("*.parquet")), "mended"
+    (tmp_path / "file").write_text("no folder")
+    pd.testing.assert_frame_equal(measure(tiny, tmp_path / "three", ["tiny:a"], cache=tmp_path / "file"), whole)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "three"), whole)
+
+
+def test_rows_read_off_a_clock_are_measured_each_time(tmp_path):
+    import tiny
+
+    MODELS.register("tiny:a", summary="for a test")(lambda: tiny.model("tiny:a"))
+    try:
+        with tiny.register(timing=True):
+            measure(tiny, tmp_path / "one", ["tiny:a"], cache=tmp_path / "cache")
+    finally:
+        del MODELS._items["tiny:a"]
+    assert not list(tmp_path.glob("cache/*"))
