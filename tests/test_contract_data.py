@@ -1,7 +1,8 @@
-"""What every data set that opens by itself keeps to, the scenes above all."""
+"""What every data set keeps to: the scenes, and those made of files on miniature copies."""
 
 import inspect
 
+import miniatures
 import pytest
 import torch
 
@@ -34,6 +35,77 @@ def test_every_data_set_takes_the_common_keywords(name):
     assert set(parameters) >= KEYWORDS
     assert all(p.kind is p.KEYWORD_ONLY for p in parameters.values())
     assert parameters["on_error"].default == "raise"
+
+
+MADE_OF_FILES = [name for name in SHIPPED if name != "scenes"]
+
+
+@pytest.fixture(params=MADE_OF_FILES)
+def written(request, tmp_path, monkeypatch):
+    """A data set's name, the root of its miniature copy, and a function that opens it."""
+    assert request.param in miniatures.WRITERS, "write a miniature copy of the new data set in tests/miniatures.py"
+    if request.param == "hub":
+        datasets = pytest.importorskip("datasets")
+        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    root = tmp_path / "data"
+    root.mkdir()
+    options = miniatures.WRITERS[request.param](root)
+    return request.param, root, lambda **more: load_dataset(request.param, root=root, **options, **more)
+
+
+def test_a_miniature_copy_is_read_by_the_conventions(written):
+    name, _, open_it = written
+    dataset = open_it(batch_size=2)
+    assert dataset.name == name
+    batches = list(dataset)
+    assert [len(b) for b in batches] == [2, 1]
+    assert [s for b in batches for s in b.sample] == list(dataset.samples)
+    assert [g for b in batches for g in b.group] == list(dataset.groups)
+    for b in batches:
+        assert b.image.dtype == b.depth.dtype == torch.float32
+        assert b.image.shape[1:] == (3, *miniatures.SIZE)
+        assert 0 <= b.image.min() < 0.2
+        assert 0.8 < b.image.max() <= 1
+        assert torch.isfinite(b.depth).all()
+        assert (b.depth[b.valid] > 0.5).all()
+        assert (b.depth[b.valid] < 10).all()
+        assert b.valid.flatten(1).any(1).all()
+
+
+def test_a_miniature_copy_states_its_facts(written):
+    name, root, open_it = written
+    dataset = open_it()
+    assert DATASETS.facts(name)["source"]
+    assert dataset.protocol in PROTOCOLS
+    assert dataset.facts["root"] == str(root)
+    assert dataset.facts["n"] == 3
+    assert dataset.facts["groups"]
+    assert open_it().facts["digest"] == dataset.facts["digest"]
+    assert open_it(n=2).facts["digest"] != dataset.facts["digest"]
+
+
+def test_n_of_a_miniature_copy_is_an_even_spread(written):
+    _, _, open_it = written
+    all_of_them = list(open_it().samples)
+    assert open_it(n=2).samples == all_of_them[:2]
+    assert open_it(n=3).samples == all_of_them
+    for n in (0, 4):
+        with pytest.raises(ValueError, match=r"Expected `n` to be in \[1, 3\]"):
+            open_it(n=n)
+
+
+def test_no_root_a_missing_one_and_an_archive_are_one_sentence(written, tmp_path):
+    name, _, _ = written
+    with pytest.raises(ValueError, match=r"Expected .*`root`"):
+        load_dataset(name)
+    with pytest.raises(FileNotFoundError, match="nowhere does not exist; correct --root"):
+        load_dataset(name, root=tmp_path / "nowhere")
+    (tmp_path / "data.zip").write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"data\.zip is an archive; unpack it"):
+        load_dataset(name, root=tmp_path / "data.zip")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises((ValueError, FileNotFoundError), match=r"^Expected .*empty"):
+        load_dataset(name, root=tmp_path / "empty")
 
 
 def test_batches_keep_the_conventions(scenes):

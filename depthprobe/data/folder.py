@@ -10,7 +10,7 @@ from depthprobe.data.dataset import DATASETS, Dataset
 from depthprobe.data.folder_json import JSON_NAME, read_description
 from depthprobe.data.folder_tables import assign_groups, assign_intrinsics
 from depthprobe.data.images import DEPTH_SUFFIXES, IMAGE_SUFFIXES, STORES, DepthEncoding
-from depthprobe.data.records import Record, existing_root, inside, open_records
+from depthprobe.data.records import Record, existing_root, inside, open_records, reader
 
 
 @DATASETS.register("folder", source="your own files")
@@ -81,7 +81,7 @@ def folder(
         "folder",
         records,
         root=place,
-        encoding=encoding,
+        read=reader(encoding),
         n=n,
         batch_size=batch_size,
         on_error=on_error,

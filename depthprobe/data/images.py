@@ -4,14 +4,17 @@ Every file that cannot be used raises `SampleError` with one sentence: which fil
 """
 
 import dataclasses
+import struct
+import warnings
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from depthprobe.checks import check_one_of
 from depthprobe.data.batch import Batch
@@ -24,7 +27,10 @@ UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 STORES = ("depth", "disparity")
 _RGB_MODES = ("RGB", "L", "RGBA", "LA", "P", "PA", "1", "CMYK", "YCbCr", "RGBX")
 _DEPTH_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, MemoryError, OverflowError, struct.error, zlib.error)
+_BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
+_ORIENTATION = 0x0112  # the EXIF tag that says which way up a picture is shown
+Source = Path | IO[bytes]
 
 
 def unusable(expected: str, got: str, remedy: str) -> SampleError:
@@ -32,20 +38,26 @@ def unusable(expected: str, got: str, remedy: str) -> SampleError:
     return SampleError(f'Expected {expected}, but {got}; {remedy}, or leave the sample out with on_error="skip".')
 
 
-def named(path: Path, where: str) -> str:
-    """A file as the sentences name it: its path, and where it was listed."""
+def named(path: Source, where: str) -> str:
+    """A file as the sentences name it: its path, and where it was listed; a stream by `where` alone."""
+    if not isinstance(path, Path):
+        return where
     return f"{path} ({where})" if where else str(path)
 
 
-def read_rgb(path: Path, where: str = "") -> NDArray[np.uint8]:
-    """Read an 8-bit picture as RGB (H,W,3).
+def read_rgb(path: Source, where: str = "", size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Read an 8-bit picture (a file, or a stream of its bytes) as RGB (H,W,3).
 
-    Convention: grey and palette pictures become RGB with three equal (or looked-up) channels; an alpha channel is
-    dropped without blending, so what lies under transparent pixels is used as stored; an EXIF rotation is not
-    applied, because depth maps carry none.
+    Convention:
+        Grey and palette pictures become RGB with three equal (or looked-up) channels; of 16-bit colour the upper 8
+        bits count; an alpha channel is dropped without blending, so what lies under transparent pixels is used as
+        stored.
+        size: (h, w) of the depth map. Depth maps carry no EXIF orientation, so a picture that has one is turned if,
+            and only if, that gives it this size; where its size fits both ways nothing says which was meant.
 
     Raises:
-        SampleError: if the file is missing, truncated, not a picture, or not 8 bits per channel.
+        SampleError: if the file is missing, truncated, not a picture, too large, not 8 bits per channel, or fits the
+            depth map turned as well as unturned.
     """
     with _opened(path, where) as picture:
         if picture.mode not in _RGB_MODES:
@@ -55,12 +67,32 @@ def read_rgb(path: Path, where: str = "") -> NDArray[np.uint8]:
                 "convert it to 8-bit RGB (is it a depth map listed in the image's place?)",
             )
         try:
-            return np.array(picture.convert("RGB"), dtype=np.uint8)
+            turned = size is not None and _to_turn(picture, size)
+            upright = ImageOps.exif_transpose(picture) if turned else picture
+            opaque = upright.convert("RGBA") if upright.mode in ("P", "PA") else upright
+            pixels = np.array(opaque.convert("RGB"), dtype=np.uint8)
         except _BROKEN as error:
             raise _broken(path, where, error) from error
+    if turned is None:
+        raise unusable(
+            f"{named(path, where)} to say which way up its depth map is",
+            "its EXIF orientation turns it into a picture of the same size",
+            "store it as it is to be seen, without that tag",
+        )
+    return pixels
 
 
-def read_stored(path: Path, where: str = "") -> NDArray[Any]:
+def _to_turn(picture: Image.Image, size: tuple[int, int]) -> bool | None:
+    """Whether the EXIF orientation is to be applied for a picture of `size` (h, w); None: it fits both ways."""
+    orientation = picture.getexif().get(_ORIENTATION, 1)
+    stored = (picture.height, picture.width)
+    shown = stored[::-1] if orientation in range(5, 9) else stored
+    if orientation not in range(2, 9) or size != shown:
+        return False
+    return None if stored == shown else True
+
+
+def read_stored(path: Source, where: str = "") -> NDArray[Any]:
     """Read the stored numbers of a depth map (H,W), as they are: 16/32-bit PNG or TIFF, or `.npy`.
 
     Convention: `.npy` is (H,W), (H,W,1) or (1,H,W), of numbers; pickled arrays are refused and never executed.
@@ -68,7 +100,7 @@ def read_stored(path: Path, where: str = "") -> NDArray[Any]:
     Raises:
         SampleError: if the file is missing, truncated, of 8 bits, in colour, or not one number per pixel.
     """
-    if path.suffix == ".npy":
+    if isinstance(path, Path) and path.suffix == ".npy":
         return _read_npy(path, where)
     with _opened(path, where) as picture:
         if picture.mode not in _DEPTH_MODES:
@@ -93,15 +125,21 @@ def _read_npy(path: Path, where: str) -> NDArray[Any]:
     if not isinstance(stored, np.ndarray) or stored.dtype.kind not in "iuf":
         kind = stored.dtype if isinstance(stored, np.ndarray) else "an archive of arrays"
         raise unusable(f"{named(path, where)} to hold real numbers", f"it holds {kind}", "save depth as a float array")
+    return one_map(stored, named(path, where))
+
+
+def one_map(stored: NDArray[Any], name: str) -> NDArray[Any]:
+    """An array of shape (H,W), (H,W,1) or (1,H,W) as one map (H,W).
+
+    Raises:
+        SampleError: if it has another shape or is empty; `name` says whose.
+    """
     shape = stored.shape
     if stored.ndim == 3 and 1 in (shape[0], shape[2]):
         stored = stored[0] if shape[0] == 1 else stored[..., 0]
     if stored.ndim != 2 or not stored.size:
-        raise unusable(
-            f"{named(path, where)} to have shape (H,W), (H,W,1) or (1,H,W)", f"it has {shape}", "save one map per file"
-        )
-    numbers: NDArray[Any] = stored
-    return numbers
+        raise unusable(f"{name} to have shape (H,W), (H,W,1) or (1,H,W)", f"it has {shape}", "save one map per file")
+    return stored
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -140,7 +178,7 @@ class DepthEncoding:
         return np.where(valid, depth, np.float32(0)), valid
 
 
-def read_depth(path: Path, encoding: DepthEncoding, where: str = "") -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def read_depth(path: Source, encoding: DepthEncoding, where: str = "") -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Read a depth map as metres (H,W) and its valid mask.
 
     Raises:
@@ -191,23 +229,31 @@ def one_sample(
     )
 
 
-def _opened(path: Path, where: str) -> Image.Image:
+def _opened(path: Source, where: str) -> Image.Image:
     try:
-        return Image.open(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return Image.open(path)
     except FileNotFoundError as error:
         raise missing(path, where) from error
+    except _BOMBS as error:
+        raise unusable(
+            f"{named(path, where)} to have at most {Image.MAX_IMAGE_PIXELS or 0:,} pixels",
+            "it says that it has more",
+            "make it smaller, and its depth map with it",
+        ) from error
     except _BROKEN as error:
         raise _broken(path, where, error) from error
 
 
-def missing(path: Path, where: str) -> SampleError:
+def missing(path: Source, where: str) -> SampleError:
     """The error of a file that is listed but not there."""
     return unusable(
         f"a file at {named(path, where)}", "there is none", "put it there or correct the line that names it"
     )
 
 
-def _broken(path: Path, where: str, error: BaseException) -> SampleError:
+def _broken(path: Source, where: str, error: BaseException) -> SampleError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return unusable(
         f"{named(path, where)} to be a complete, readable file",

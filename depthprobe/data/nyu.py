@@ -11,7 +11,7 @@ from depthprobe.checks import check_one_of
 from depthprobe.data.dataset import DATASETS, Dataset, SampleError
 from depthprobe.data.images import DepthEncoding, read_stored
 from depthprobe.data.nyu_mat import MAT_NAME, open_mat
-from depthprobe.data.records import Record, existing_root, inside, open_records
+from depthprobe.data.records import Record, existing_root, inside, numbered_lines, open_records, reader
 
 SPLITS = ("train", "test")
 FOCAL = 518.8579
@@ -86,7 +86,7 @@ def _open_list(root: Path, listing: Path, split: str, **options: Any) -> Dataset
         "groups": "scene folders" if named_scenes else f"blocks of {BLOCK} consecutive official frame numbers",
         "depth_step_m": depth_step(records),
     }
-    return open_records("nyu", records, root=root, encoding=MILLIMETRES, protocol="bts_nyu", facts=facts, **options)
+    return open_records("nyu", records, root=root, read=reader(MILLIMETRES), protocol="bts_nyu", facts=facts, **options)
 
 
 def read_list(root: Path, listing: Path) -> tuple[list[Record], int]:
@@ -97,13 +97,10 @@ def read_list(root: Path, listing: Path) -> tuple[list[Record], int]:
             is left.
     """
     records, without_depth = [], 0
-    for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), start=1):
+    for where, line in numbered_lines(listing):
         fields = line.split()
-        if not fields:
-            continue
-        where = f"{listing}:{number}"
         if len(fields) not in (2, 3):
-            raise ValueError(f"Expected {where} to read `rgb depth focal`, but got {line.strip()!r}.")
+            raise ValueError(f"Expected {where} to read `rgb depth focal`, but got {line!r}.")
         if fields[1] == "None":
             without_depth += 1
             continue

@@ -2,16 +2,21 @@
 
 import dataclasses
 import hashlib
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from depthprobe.checks import check_range
 from depthprobe.data.batch import Batch
 from depthprobe.data.dataset import Dataset
 from depthprobe.data.images import DepthEncoding, missing, one_sample, read_depth, read_rgb, unusable
 
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 PLAIN = (".npy", ".tif", ".tiff", ".bmp")
 _HEAD, _TAIL = 512, 64
 
@@ -21,7 +26,8 @@ class Record:
     """One sample of a data set made of files.
 
     `depth` is None where an image has no depth map; `where` says which list line or entry named it; `intrinsics`
-    are the nine numbers of the 3x3 matrix, row by row, and hold for images of `frame` (h,w) only (None: any size).
+    are the nine numbers of the 3x3 matrix, row by row, and hold for images of `frame` (h,w) only (None: any size);
+    `besides` are the other files that it is read from (a mask, a calibration).
     """
 
     sample: str
@@ -31,6 +37,7 @@ class Record:
     where: str = ""
     intrinsics: tuple[float, ...] | None = None
     frame: tuple[int, int] | None = None
+    besides: tuple[Path, ...] = ()
 
 
 def open_records(
@@ -38,14 +45,14 @@ def open_records(
     records: Sequence[Record],
     *,
     root: Path,
-    encoding: DepthEncoding,
+    read: Callable[[Record], Batch],
     n: int | None,
     batch_size: int,
     on_error: str,
     protocol: str,
     facts: dict[str, Any],
 ) -> Dataset:
-    """The data set of `records`, thinned evenly to `n`; adds `root`, `n` and `digest` to the facts.
+    """The data set of `records`, each read by `read`, thinned evenly to `n`; adds `root`, `n`, `digest` to the facts.
 
     With `on_error="raise"` every file is looked for before the first is read, so that a missing one is reported at
     once and not in the middle of a run.
@@ -61,7 +68,7 @@ def open_records(
         name=name,
         samples=[record.sample for record in chosen],
         groups=[record.group for record in chosen],
-        read=lambda i: read_record(chosen[i], encoding),
+        read=lambda i: read(chosen[i]),
         facts={"root": str(root), **facts, "n": len(chosen), "digest": fingerprint(chosen, root)},
         protocol=protocol,
         batch_size=batch_size,
@@ -73,16 +80,39 @@ def open_records(
     return dataset
 
 
-def read_record(record: Record, encoding: DepthEncoding) -> Batch:
-    """Read one record as a batch of one.
+def reader(encoding: DepthEncoding) -> Callable[[Record], Batch]:
+    """The reader of records whose depth maps are files of one encoding.
+
+    It raises SampleError if a file is missing or cannot be used.
+    """
+
+    def read(record: Record) -> Batch:
+        if record.depth is None:
+            raise _no_depth(record)
+        return picture_and_truth(record, *read_depth(record.depth, encoding, record.where))
+
+    return read
+
+
+def picture_and_truth(record: Record, depth: NDArray[np.float32], valid: NDArray[np.bool_]) -> Batch:
+    """The record's picture with its depth in metres (H,W) and valid mask, as a batch of one.
 
     Raises:
-        SampleError: if a file is missing or cannot be used.
+        SampleError: if the picture is missing or cannot be used, or the two do not fit.
     """
-    if record.depth is None:
-        raise _no_depth(record)
-    image = read_rgb(record.image, record.where)
-    depth, valid = read_depth(record.depth, encoding, record.where)
+    size = (depth.shape[0], depth.shape[1])
+    return record_batch(record, read_rgb(record.image, record.where, size), depth, valid)
+
+
+def record_batch(
+    record: Record, image: NDArray[np.uint8], depth: NDArray[np.float32], valid: NDArray[np.bool_]
+) -> Batch:
+    """What was read of a record as a batch of one.
+
+    Raises:
+        SampleError: if picture and depth differ in size, or no pixel is valid.
+    """
+    files = " + ".join(str(path) for path in dict.fromkeys((record.image, record.depth)))
     return one_sample(
         image,
         depth,
@@ -90,7 +120,7 @@ def read_record(record: Record, encoding: DepthEncoding) -> Batch:
         sample=record.sample,
         group=record.group,
         intrinsics=record.intrinsics if record.frame in (None, depth.shape) else None,
-        source=f"{record.image} + {record.depth}" + (f" ({record.where})" if record.where else ""),
+        source=files + (f" ({record.where})" if record.where else ""),
     )
 
 
@@ -113,7 +143,7 @@ def existing_root(root: str | Path | None, what: str) -> Path:
     """The folder or file that `root` names.
 
     Raises:
-        ValueError: if no root is given.
+        ValueError: if no root is given, or it is an archive: nothing is unpacked here.
         FileNotFoundError: if there is nothing at `root`.
     """
     if root is None or str(root) == "":
@@ -121,11 +151,15 @@ def existing_root(root: str | Path | None, what: str) -> Path:
     path = Path(root).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"Expected `root` to be {what}, but {path} does not exist; correct --root.")
+    if path.suffix.lower() in ARCHIVES and path.is_file():
+        raise ValueError(f"Expected `root` to be {what}, but {path} is an archive; unpack it and give its folder.")
     return path
 
 
 def inside(root: Path, name: str, where: str) -> Path:
     """The path `name` below `root`.
+
+    Convention: links inside the folder are followed; whoever put them there chose where they lead.
 
     Raises:
         ValueError: if `name` is empty, absolute or climbs with `..`: a list must not reach files outside its folder.
@@ -139,8 +173,27 @@ def inside(root: Path, name: str, where: str) -> Path:
     return root / name
 
 
+def numbered_lines(listing: Path) -> list[tuple[str, str]]:
+    """The lines of a list that are not blank, stripped, each with its place as the sentences name it.
+
+    Raises:
+        ValueError: if the file is no text.
+    """
+    try:
+        lines = listing.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"Expected {listing} to be text (UTF-8), but {error}; save it again as such.") from error
+    return [(f"{listing}:{number}", line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
 def check_unique(records: Sequence[Record]) -> None:
-    """Raise ValueError if two records share a sample id, naming both."""
+    """Raise ValueError if two records share a sample id, naming both, or an id is no text that can be written down."""
+    for record in records:
+        if not record.sample.isprintable():
+            raise ValueError(
+                f"Expected sample ids of printable characters, but got {record.sample!r} of {str(record.image)!r}; "
+                "rename the file."
+            )
     first: dict[str, Record] = {}
     twice = Counter(record.sample for record in records)
     for record in records:
@@ -161,9 +214,9 @@ def fingerprint(records: Sequence[Record], root: Path) -> str:
     digest = hashlib.sha256()
     for record in records:
         digest.update(f"{record.sample}\0{record.group}\0{record.intrinsics}\n".encode())
-        for path in (record.image, record.depth):
+        for path in (record.image, record.depth, *record.besides):
             if path is not None:
-                digest.update(path.relative_to(root).as_posix().encode() + b"\0" + file_bytes(path))
+                digest.update(os.fsencode(path.relative_to(root)) + b"\0" + file_bytes(path))
     return digest.hexdigest()[:12]
 
 
@@ -184,7 +237,7 @@ def file_bytes(path: Path) -> bytes:
 def _check_present(record: Record) -> None:
     if record.depth is None:
         raise _no_depth(record)
-    for path in (record.image, record.depth):
+    for path in (record.image, record.depth, *record.besides):
         if not path.is_file():
             raise missing(path, record.where)
 
