@@ -194,12 +194,31 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 def _read_part(file: Path) -> pa.Table:
     try:
-        return pq.read_table(file, schema=_ARROW).replace_schema_metadata(None)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
+        return pq.read_table(file, partitioning=None).replace_schema_metadata(None).cast(_ARROW)
+    except (ValueError, pa.ArrowException, OSError) as error:
         raise ValueError(f"Expected a whole part at {file}, but {error}; delete it and run again.") from error
 
 
+def read_object(file: Path, remedy: str) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        ValueError: if it is damaged, nested without end, or something else; `remedy` says what to do.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"Expected {file} to be a JSON object, but {error}; {remedy}.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"Expected {file} to be a JSON object, but it is a {type(content).__name__}; {remedy}.")
+    return content
+
+
 def read_sidecar(path: str | Path) -> dict[str, Any]:
-    """The JSON that `run` writes beside the parts: plans, protocol, axes, versions, skipped samples ({} if absent)."""
+    """The JSON that `run` writes beside the parts: plans, protocol, axes, versions, skipped samples ({} if absent).
+
+    Raises:
+        ValueError: if it is damaged.
+    """
     file = Path(path) / "table.json"
-    return dict(json.loads(file.read_text())) if file.is_file() else {}
+    return read_object(file, "delete it and run again: finished parts are kept") if file.is_file() else {}

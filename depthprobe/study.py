@@ -91,7 +91,7 @@ def read_study(path: str | Path, **changes: Any) -> Study:
         )
     try:
         found = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"Expected {path} to be TOML, but {error}.") from error
     known = [f.name for f in dataclasses.fields(Study)]
     check_keys(f"keys of {path.name}", found, known)

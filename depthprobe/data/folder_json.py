@@ -21,7 +21,7 @@ def read_description(root: Path, split: str) -> tuple[list[Record], DepthEncodin
     file = root / JSON_NAME
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"Expected {file} to be JSON, but {error}; write it again.") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         got = content.get("format") if isinstance(content, dict) else type(content).__name__

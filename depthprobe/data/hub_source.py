@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import importlib
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from depthprobe.data.images import unusable
 from depthprobe.data.records import file_bytes, inside
+from depthprobe.schema import read_object
 
 SAVED, SAVED_SPLITS = "state.json", "dataset_dict.json"
 
@@ -147,7 +147,7 @@ def _split_folder(root: Path, split: str) -> Path:
     """The folder of a split where `save_to_disk` wrote several, else `root`."""
     if not (root / SAVED_SPLITS).is_file():
         return root
-    known = _json(root / SAVED_SPLITS).get("splits")
+    known = read_object(root / SAVED_SPLITS, "save the data set again").get("splits")
     if not isinstance(known, list) or split not in known:
         raise ValueError(f"Expected `split` to be one of {known} (named in {root / SAVED_SPLITS}), but got {split!r}.")
     return inside(root, split, f"{root / SAVED_SPLITS}")
@@ -156,7 +156,7 @@ def _split_folder(root: Path, split: str) -> Path:
 def _saved_files(place: Path) -> list[Path]:
     """The files that `state.json` names."""
     state = place / SAVED
-    listed = _json(state).get("_data_files")
+    listed = read_object(state, "save the data set again").get("_data_files")
     names = [f.get("filename") if isinstance(f, dict) else None for f in listed] if isinstance(listed, list) else [None]
     if not all(isinstance(name, str) for name in names):
         raise ValueError(f"Expected {state} to list its `_data_files`, but got {listed!r}; save the data set again.")
@@ -179,14 +179,6 @@ def _parquet_files(root: Path, split: str) -> list[Path]:
             "--split, or give one file itself. No data set's own code is run."
         )
     return found
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"Expected {file} to be JSON, but {error}; save the data set again.") from error
-    return content if isinstance(content, dict) else {}
 
 
 def _datasets() -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from depthprobe.checks import check_one_of, check_range
 from depthprobe.functional.losses import LOSSES
 from depthprobe.functional.protocol import PROTOCOLS
-from depthprobe.schema import plan_id, write_atomic
+from depthprobe.schema import plan_id, read_object, write_atomic
 from depthprobe.study import check_keys
 from depthprobe.train.schedule import SCHEDULES
 
@@ -162,11 +162,12 @@ def read_recipe(folder: str | Path) -> Recipe:
 
     Raises:
         FileNotFoundError: if there is none.
+        ValueError: if it is damaged.
     """
     path = Path(folder) / "recipe.json"
     if not path.is_file():
         raise FileNotFoundError(f"Expected the recipe of a training at {path}, but found none; correct the folder.")
-    return recipe_of(json.loads(path.read_text()))
+    return recipe_of(read_object(path, "choose another folder"))
 
 
 def claim_folder(recipe: Recipe, out: Path) -> None:

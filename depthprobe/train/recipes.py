@@ -24,7 +24,7 @@ def read_fields(path: Path) -> dict[str, Any]:
     form, parse = ("JSON", json.loads) if path.suffix == ".json" else ("TOML", tomllib.loads)
     try:
         return dict(parse(path.read_text()))
-    except ValueError as error:  # of either parser, or text that is no UTF-8
+    except (ValueError, RecursionError) as error:  # of either parser, or text that is no UTF-8
         raise ValueError(f"Expected {path} to be {form}, but {error}.") from error
 
 
