@@ -9,6 +9,7 @@ import torch
 from depthprobe.data import DATASETS, load_dataset
 from depthprobe.functional.protocol import PROTOCOLS
 from depthprobe.schema import validate
+from depthprobe.study import Study, open_dataset
 
 SHIPPED = [n for n in DATASETS if DATASETS[n].__module__.startswith("depthprobe.")]  # not those of other tests
 
@@ -92,6 +93,15 @@ def test_n_of_a_miniature_copy_is_an_even_spread(written):
     for n in (0, 4):
         with pytest.raises(ValueError, match=r"Expected `n` to be in \[1, 3\]"):
             open_it(n=n)
+
+
+def test_a_miniature_copy_is_opened_by_a_study(written):
+    name, root, open_it = written
+    options = {"name": name, "root": str(root), "n": 2, "batch_size": 1, "on_error": "skip"}
+    dataset = open_dataset(Study(models=("oracle:row",), dataset=options))
+    assert dataset.samples == open_it(n=2).samples
+    assert sum(len(batch) for batch in dataset) == 2
+    assert not dataset.skipped
 
 
 def test_no_root_a_missing_one_and_an_archive_are_one_sentence(written, tmp_path):
