@@ -4,9 +4,16 @@ import contextlib
 import dataclasses
 import datetime
 import os
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
+
+LOST_AFTER = 300.0
+"""Seconds without a sign of life after which a process counts as lost (or $DEPTHPROBE_LOST_AFTER)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +58,12 @@ def open_ranks(device: str = "auto") -> Iterator[Ranks]:
     """Join the processes that `torchrun` started, or be the only one.
 
     The ranks exchange no tensors, only barriers, so gloo serves every device and two ranks may share one GPU. On the
-    CPU each rank takes its share of the cores while the run lasts.
+    CPU each rank takes its share of the cores while the run lasts. A barrier waits for days if need be, since shares
+    take unequally long; a process that died ends it at once, and one that gives no sign of life (a machine that is
+    gone) ends all others after LOST_AFTER seconds.
+
+    Raises:
+        ConnectionError: at a barrier that another process did not live to reach.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
@@ -66,14 +78,78 @@ def open_ranks(device: str = "auto") -> Iterator[Ranks]:
     fabric.launch()
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, cores() // local))
+    pulse = Pulse(fabric.global_rank, world)
+
+    def barrier() -> None:
+        try:
+            fabric.barrier()
+        except RuntimeError as error:
+            raise ConnectionError(lost(world)) from error
+
     try:
-        yield Ranks(
-            fabric.global_rank, world, pick_device(device, local_rank=fabric.local_rank), lambda: fabric.barrier()
-        )
+        yield Ranks(fabric.global_rank, world, pick_device(device, local_rank=fabric.local_rank), barrier)
     finally:
+        pulse.stop()
         torch.set_num_threads(threads)
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+def lost(world: int, who: str = "one") -> str:
+    """What is said when a process is gone."""
+    return (
+        f"Expected all {world} processes to measure their share, but {who} was lost (killed, out of memory, or stopped "
+        "by an error of its own above). Finished parts are kept: the same command measures the rest, with any number "
+        "of processes."
+    )
+
+
+class Pulse:
+    """A thread that tells the other processes that this one lives, and ends this one if another gives no sign of life.
+
+    A frozen process, or a machine that has gone, closes no connection: without this the others would wait for it.
+    """
+
+    def __init__(self, rank: int, world: int) -> None:
+        self.rank, self.world = rank, world
+        self.limit = float(os.environ.get("DEPTHPROBE_LOST_AFTER", LOST_AFTER))
+        self.done = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def stop(self) -> None:
+        """From now on nobody is missed."""
+        self.done.set()
+
+    def _watch(self) -> None:
+        others = {rank: ("", time.monotonic()) for rank in range(self.world) if rank != self.rank}
+        try:
+            store = self._store()
+            for beat in range(sys.maxsize):
+                store.set(f"depthprobe/alive/{self.rank}", str(beat))
+                for rank, (last, when) in others.items():
+                    key = f"depthprobe/alive/{rank}"
+                    said = store.get(key).decode() if store.check([key]) else ""
+                    if said != last:
+                        others[rank] = (said, time.monotonic())
+                    elif time.monotonic() - when > self.limit:
+                        self._end(f"process {rank}")
+                if self.done.wait(self.limit / 10):
+                    return
+        except RuntimeError:  # the store lives in the first process, or in its launcher
+            if not self.done.wait(self.limit / 10):
+                self._end("the first")
+
+    def _store(self) -> Any:
+        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        patience = datetime.timedelta(seconds=self.limit)
+        return torch.distributed.TCPStore(address, port, None, False, patience, False)
+
+    def _end(self, who: str) -> None:
+        """End this process from outside: it waits in a barrier and would hear of nothing."""
+        if not self.done.is_set():
+            sys.stderr.write(f"Error: {lost(self.world, who)}\n")
+            sys.stderr.flush()
+            os._exit(2)
 
 
 def cores() -> int:
