@@ -1,7 +1,8 @@
 """The zoo: small networks shipped with the package, each with a card that says how it came about and how good it is.
 
 They differ in the encoder alone: same decoder, data, steps and schedule. What is in the folder of weights is in the
-zoo: `zoo:pvt` is pvt.json and pvt.safetensors there, `zoo:pvt.nyu` the same network fine-tuned on another data set.
+zoo: `zoo:pvt.nyu` is pvt.nyu.json and pvt.nyu.safetensors there, and `zoo:pvt` stands for `zoo:pvt.mixed`, the weights
+that all others of the network started from.
 """
 
 import dataclasses
@@ -16,6 +17,13 @@ from depthprobe.models.compact import read_weights
 from depthprobe.models.registry import MODELS, load_model
 
 WEIGHTS = Path(__file__).parent / "weights"
+DEFAULT = "mixed"  # the training that a plain name stands for
+
+
+def entry(name: str) -> str:
+    """The files that a name stands for: `pvt` -> `pvt.mixed`, unless `pvt` has files of its own."""
+    own = "." in name or (WEIGHTS / f"{name}.json").is_file()
+    return name if own else f"{name}.{DEFAULT}"
 
 
 def read_card(name: str) -> dict[str, Any]:
@@ -24,7 +32,7 @@ def read_card(name: str) -> dict[str, Any]:
     Raises:
         FileNotFoundError: if this installation has no such weights, with the command that makes them.
     """
-    path = WEIGHTS / f"{name}.json"
+    path = WEIGHTS / f"{entry(name)}.json"
     if not path.is_file():
         raise FileNotFoundError(
             f"Expected zoo weights at {path}, but found none; make them with depthprobe train and depthprobe.publish"
@@ -34,7 +42,7 @@ def read_card(name: str) -> dict[str, Any]:
 
 def load(name: str) -> DepthModel:
     """The network that the card's recipe names, refinements included, with the shipped weights."""
-    facts, path = read_card(name), WEIGHTS / f"{name}.safetensors"
+    facts, path = read_card(name), WEIGHTS / f"{entry(name)}.safetensors"
     model = load_model(str(facts["recipe"]["model"]))
     model.net.load_state_dict(read_weights(path))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
@@ -56,5 +64,6 @@ def _register(name: str) -> None:
     )(functools.partial(load, name))
 
 
-for _card in sorted(WEIGHTS.glob("*.json")):
-    _register(_card.stem)
+_stems = {card.stem for card in WEIGHTS.glob("*.json")}
+for _name in sorted(_stems | {stem.removesuffix(f".{DEFAULT}") for stem in _stems}):
+    _register(_name)
