@@ -22,7 +22,8 @@ from depthprobe.models import DepthModel
 from depthprobe.schema import SCHEMA_VERSION
 
 NOT_CONTENT = ("n", "seeds", "batch_size", "on_error")
-LIBRARIES = ("torch", "torchvision", "timm", "captum", "lightning", "numpy", "scipy", "numba", "pandas", "pyarrow")
+LIBRARIES = ("torch", "torchvision", "timm", "captum", "lightning", "numpy", "scipy", "numba", "pandas", "pyarrow",
+             "transformers", "onnxruntime")  # fmt: skip
 
 
 def digest(value: Any, length: int = 16) -> str:
@@ -62,6 +63,8 @@ def data_identity(dataset: Dataset) -> dict[str, Any]:
 def model_identity(model: DepthModel) -> dict[str, Any]:
     """What decides a model's answers: its card (without notes on its origin), its weights, and the user's own code."""
     card = {f.name: getattr(model.card, f.name) for f in dataclasses.fields(model.card) if f.name != "facts"}
+    if card["reading"] is None:  # said by `size` and `multiple` alone, as before cards could say more
+        del card["reading"]
     code = code_digest(model)
     return {"card": card, "weights": weights_digest(model), **({"code": code} if code else {})}
 

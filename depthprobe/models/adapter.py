@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from depthprobe.checks import check_one_of, check_shapes
 from depthprobe.functional.conversion import OUTPUT_KINDS
 from depthprobe.models.hooks import capture
+from depthprobe.models.reading import Reading
 from depthprobe.schema import FAMILIES
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -22,8 +22,9 @@ class ModelCard:
     """What is known about a network before it sees an image.
 
     Convention: `output` is one of OUTPUT_KINDS; `size` is (h, w) of the network's own input or None (any size);
-    where `size` is None the input is resized to the nearest multiple of `multiple`. `layers` are the dotted names
-    that probes read by default (empty: every module). `facts` carry provenance (command, data, steps, scores).
+    where `size` is None the input is resized to the nearest multiple of `multiple`. `reading` says what two numbers do
+    not (aspect, filter, frame) and then decides alone. `layers` are the dotted names that probes read by default
+    (empty: every module). `facts` carry provenance (command, data, steps, scores).
     """
 
     name: str
@@ -36,6 +37,7 @@ class ModelCard:
     std: tuple[float, ...] = IMAGENET_STD
     layers: tuple[str, ...] = ()
     digest: str = ""
+    reading: Reading | None = None
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -68,27 +70,31 @@ class DepthModel(nn.Module):
         self.register_buffer("mean", torch.tensor(card.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(card.std).view(1, 3, 1, 1), persistent=False)
 
+    @property
+    def reading(self) -> Reading:
+        """How the network reads an image of any size."""
+        card = self.card
+        return card.reading or Reading(size=card.size, multiple=1 if card.size else card.multiple)
+
     def canvas_size(self, height: int, width: int) -> tuple[int, int]:
         """The resolution (h, w) at which the network reads an image of the given size."""
-        if self.card.size is not None:
-            return self.card.size
-        step = self.card.multiple
-        return (max(1, round(height / step)) * step, max(1, round(width / step)) * step)
+        return self.reading.canvas_size(height, width)
 
     def canvas(self, image: Tensor) -> Tensor:
         """The image (B,3,h,w) as the network reads it: probes mask here, since a later resize would blur a mask."""
-        size = self.canvas_size(*image.shape[-2:])
-        if tuple(image.shape[-2:]) == size:
-            return image
-        return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
+        return self.reading.canvas(image)
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """What the network itself is given for an image: its canvas, normalised, in its frame where there is one."""
+        return self.reading.enter((self.canvas(image) - self.mean) / self.std)
 
     def forward(self, image: Tensor) -> Tensor:
         """Depth (or what `card.output` declares) for an image."""
-        check_shapes(image=(image, "b 3 h w"))
-        out = as_prediction(self.net((self.canvas(image) - self.mean) / self.std))
-        if out.shape[-2:] != image.shape[-2:]:
-            out = F.interpolate(out, image.shape[-2:], mode="bilinear", align_corners=False)
-        return out
+        sizes = check_shapes(image=(image, "b 3 h w"))
+        answer = as_prediction(self.net(self.prepare(image)))
+        _check_answers(answer, image)
+        size = (sizes["h"], sizes["w"])
+        return self.reading.leave(answer, self.canvas_size(*size), size)
 
     def layers(self) -> list[str]:
         """Dotted names, inside `net`, of the layers to read."""
@@ -100,7 +106,8 @@ class DepthModel(nn.Module):
         Raises:
             ValueError: if a layer is unknown, was not called, or gives no map.
         """
-        with capture(self.net, names, size=self.canvas_size(*image.shape[-2:])) as found:
+        size = self.reading.input_size(*self.canvas_size(*image.shape[-2:]))
+        with capture(self.net, names, size=size) as found:
             self(image)
         return dict(found)
 
@@ -119,7 +126,21 @@ def as_prediction(output: Any) -> Tensor:
         output = output[-1]
     if isinstance(output, Tensor) and output.ndim == 3:
         output = output.unsqueeze(1)
-    if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[1] != 1:
+    if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[1] != 1 or not output.numel():
         what = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ValueError(f"Expected the network to return a map (b 1 h w) or (b h w), but got {what}.")
-    return output
+    if output.is_complex() or output.dtype == torch.bool:
+        raise ValueError(f"Expected the network to return real numbers, but got {output.dtype}.")
+    return output if output.is_floating_point() else output.float()
+
+
+def _check_answers(answer: Tensor, image: Tensor) -> None:
+    if len(answer) != len(image):
+        raise ValueError(
+            f"Expected the network to return one map for each of the {len(image)} images, but got {len(answer)}."
+        )
+    if answer.device != image.device:
+        raise ValueError(
+            f"Expected the network to return a map on the device of the images, {image.device}, but got one on "
+            f"{answer.device}; make new tensors with device=x.device."
+        )

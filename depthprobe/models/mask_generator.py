@@ -129,6 +129,6 @@ def masked(
     facts: dict[str, Any] = {"of": network.card.name, "body": body, "kind": kind, "seed": seed}
     card = dataclasses.replace(
         network.card, name=f"mask:{body}:{network.card.name}", tag=f"{kind}, seed {seed}", size=read,
-        mean=(0.0,) * 3, std=(1.0,) * 3, layers=(), digest="", facts=facts,
+        mean=(0.0,) * 3, std=(1.0,) * 3, reading=None, layers=(), digest="", facts=facts,
     )  # fmt: skip
     return DepthModel(MaskedDepth(network, generator, weight, budget or None), card)
