@@ -1,34 +1,34 @@
-"""A user's own network: `ckpt:FILE` (weights for a known architecture) and `py:package.module:factory` (their code)."""
+"""A user's own network: `ckpt:FILE` (weights for a known architecture) and `py:...:factory` (their code)."""
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib
-import json
+import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from depthprobe.models.adapter import IMAGENET_MEAN, IMAGENET_STD, DepthModel, ModelCard
+from depthprobe.models.adapter import DepthModel
 from depthprobe.models.compact import read_weights
-from depthprobe.models.options import parse_size
+from depthprobe.models.declared import declared_card
 from depthprobe.models.registry import SCHEMES, load_model
-from depthprobe.models.timm_depth import family_of
+from depthprobe.models.trust import named_by, trusted
+from depthprobe.schema import read_object
 
-NORMALISATIONS = {
-    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
-    "none": ((0.0,) * 3, (1.0,) * 3),
-    "half": ((0.5,) * 3,) * 2,
-}
+RECIPE = "recipe.json"
 
 
 @SCHEMES.register("ckpt", form="FILE?model=timm:<backbone>", example="ckpt:runs/mine/best.safetensors")
-def checkpoint(path: str, *, model: str = "") -> DepthModel:
+def checkpoint(path: str, *, model: str = "", trust: str = "") -> DepthModel:
     """Weights from a file, for an architecture named by `model=` or by the `recipe.json` of the training beside it.
 
-    Reads safetensors, or a torch state dict with `weights_only=True`: nothing in the file is executed.
+    Reads safetensors, or a torch state dict with `weights_only=True`: nothing in the file is executed. A recipe.json
+    that names code of its own (`py:`, `torchhub:`) is refused without `trust=1`; naming it by `model=` is leave.
 
     Raises:
         FileNotFoundError: if the file is missing.
@@ -37,7 +37,8 @@ def checkpoint(path: str, *, model: str = "") -> DepthModel:
     file = Path(path)
     if not file.is_file():
         raise FileNotFoundError(f"Expected weights at {file}, but there is no such file.")
-    base = load_model(model or _architecture(file))
+    with contextlib.nullcontext() if model or trusted(trust) else named_by(str(file.parent / RECIPE)):
+        base = load_model(model or _architecture(file))
     state = _weights(file)
     try:
         base.net.load_state_dict(state)
@@ -52,10 +53,13 @@ def checkpoint(path: str, *, model: str = "") -> DepthModel:
 
 
 def _architecture(file: Path) -> str:
-    recipe = file.parent / "recipe.json"
+    recipe = file.parent / RECIPE
     if not recipe.is_file():
         raise ValueError(f"Expected {recipe} to name the architecture, but there is none; add ?model=timm:<backbone>.")
-    return str(json.loads(recipe.read_text())["model"])
+    name = read_object(recipe, "add ?model=timm:<backbone>").get("model")
+    if not isinstance(name, str):
+        raise ValueError(f"Expected {recipe} to name the architecture as `model`, but got {name!r}; add ?model=...")
+    return name
 
 
 def _weights(file: Path) -> dict[str, Tensor]:
@@ -65,55 +69,84 @@ def _weights(file: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(f"Expected {file} to hold tensors only, but: {error}. Save it as safetensors.") from error
+        why = str(error).partition(". ")[0].splitlines()[0]
+        raise ValueError(f"Expected {file} to hold tensors only, but: {why}. Save it as safetensors.") from error
     for key in ("state_dict", "model"):
         state = state[key] if isinstance(state, dict) and isinstance(state.get(key), dict) else state
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"Expected {file} to hold weights by name, but got something else; save net.state_dict().")
     state = {k.removeprefix("module.").removeprefix("net."): v for k, v in state.items()}
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
 
 
-@SCHEMES.register("py", form="package.module:factory?output=...&size=HxW&mean=imagenet", example="py:mynet:build")
-def from_python(path: str, *, multiple: int = 1, **options: Any) -> DepthModel:
-    """A network made by your own function `factory()`; importing its module runs your code.
+@SCHEMES.register(
+    "py",
+    form="package.module:factory?output=...&size=HxW&mean=imagenet",
+    example="py:path/to/mynet.py:build",
+    code=True,
+)
+def from_python(path: str, *, multiple: int = 1, **options: str) -> DepthModel:
+    """A network made by your own function `factory()`, of a module or of a file: this runs your code.
 
-    Options: `output` (one of OUTPUT_KINDS, default metric_depth), `size` HxW (default: any), `multiple` (input sizes
-    are rounded to it), `mean` (imagenet, none, half), `family`, `tag`. A factory may also return a DepthModel.
+    `package.module:factory` or `path/to/file.py:factory`; a class is a factory too. Options: `output` (one of
+    OUTPUT_KINDS, default metric_depth), `size` HxW (default: any), `multiple` (input sizes are rounded to it), `mean`
+    (imagenet, none, half), `family`, `tag`. A factory may also return a DepthModel.
 
     Raises:
-        ValueError: if the module or factory cannot be found, or it returns something else.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the module or factory cannot be found, its code fails, or it returns something else.
     """
-    module_name, _, factory_name = path.partition(":")
-    if not factory_name:
-        raise ValueError(f"Expected py:package.module:factory, but got py:{path}.")
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    source, _, factory = path.rpartition(":")
+    if not source or not factory:
+        raise ValueError(f"Expected py:package.module:factory or py:file.py:factory, but got py:{path}.")
     try:
-        factory = getattr(importlib.import_module(module_name), factory_name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"Expected `{path}` to be an importable module:factory, but: {error}.") from error
-    net = factory()
+        found = getattr(_import(source), factory, None)
+    except FileNotFoundError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ValueError(
+            f"Expected `{source}` to be an importable module or file, but {type(error).__name__}: {error}"
+        ) from error
+    if not callable(found):
+        raise ValueError(f"Expected `{path}` to be an importable module:factory, but there is no function {factory}.")
+    try:
+        net = found()
+    except (Exception, SystemExit) as error:
+        raise ValueError(
+            f"Expected {path}() to build a network without arguments, but {type(error).__name__}: {error}"
+        ) from error
     if isinstance(net, DepthModel):
         return net
     if not isinstance(net, nn.Module):
         raise ValueError(f"Expected {path}() to return a torch.nn.Module, but got {type(net).__name__}.")
-    return DepthModel(net, _card(path, net, {**options, "multiple": multiple}))
+    return DepthModel(net, declared_card(f"py:{path}", net, options, multiple=multiple))
 
 
-def _card(path: str, net: nn.Module, options: dict[str, Any]) -> ModelCard:
-    known = {"output", "size", "multiple", "mean", "family", "tag"}
-    if unknown := sorted(set(options) - known):
-        raise ValueError(f"Expected options of py: to be among {sorted(known)}, but got {unknown}.")
-    name = options.get("mean", "imagenet")
-    if name not in NORMALISATIONS:
-        raise ValueError(f"Expected `mean` to be one of {sorted(NORMALISATIONS)}, but got {name!r}.")
-    mean, std = NORMALISATIONS[name]
-    return ModelCard(
-        name=f"py:{path}",
-        tag=options.get("tag", "user"),
-        family=options.get("family", family_of(net)),
-        output=options.get("output", "metric_depth"),
-        size=parse_size(options["size"]) if options.get("size") else None,
-        multiple=options["multiple"],
-        mean=mean,
-        std=std,
-    )
+def _import(source: str) -> ModuleType:
+    """A module by its dotted name, or a file, which may import what lies beside it; a file is read once."""
+    if not source.endswith(".py"):
+        _reach(Path.cwd())
+        return importlib.import_module(source)
+    file = Path(source).expanduser().resolve()
+    if not file.is_file():
+        raise FileNotFoundError(f"Expected your network's code at {file}, but there is no such file.")
+    name = f"{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    _reach(file.parent)
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is no Python file")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _reach(folder: Path) -> None:
+    """Let modules in a folder be imported, as Python does for a script."""
+    if str(folder) not in sys.path and not ("" in sys.path and folder == Path.cwd()):
+        sys.path.insert(0, str(folder))

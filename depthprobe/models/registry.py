@@ -4,6 +4,7 @@ from urllib.parse import parse_qsl
 
 from depthprobe.models.adapter import DepthModel
 from depthprobe.models.options import read_options
+from depthprobe.models.trust import check_named_by_user
 from depthprobe.registry import Registry, did_you_mean
 
 MODELS = Registry("model")
@@ -12,7 +13,10 @@ OPTIONS = Registry("model option")  # (model, text, seed) -> None: changes the m
 
 
 def load_model(name: str) -> DepthModel:
-    """Open a network by name: `zoo:convnext`, `oracle:row`, `timm:resnet18`, `ckpt:FILE`, `py:package.module:factory`.
+    """Open a network by name: `zoo:convnext`, `oracle:row`, `timm:resnet18`, or one from outside.
+
+    From outside: `py:file.py:factory`, `hf:<id or folder>`, `onnx:FILE`, `torchhub:OWNER/REPO:ENTRY`, `ckpt:FILE`. Code
+    or pickles that come with it need leave, `?trust=1`.
 
     Options follow a question mark, as in `py:mynet:build?output=affine_disparity&size=192x256` or `oracle:window?r=9`.
     Those in OPTIONS go with every model: `zoo:convnext?dgr=depth`. The model is in eval mode, on the CPU.
@@ -28,6 +32,8 @@ def load_model(name: str) -> DepthModel:
         read = read_options(base, MODELS[base], options)
         model = MODELS[base](**read)
     elif scheme in SCHEMES:
+        if brings_code(name):
+            check_named_by_user(name)
         read = read_options(f"{scheme}:", SCHEMES[scheme], options)
         model = SCHEMES[scheme](rest, **read)
     else:
@@ -38,3 +44,9 @@ def load_model(name: str) -> DepthModel:
         OPTIONS[key](model, text, seed=read.get("seed", 0))
     loaded: DepthModel = model.eval()
     return loaded
+
+
+def brings_code(name: str) -> bool:
+    """Whether a network of this name is made by code from outside the package (the fact `code` of its scheme)."""
+    scheme = name.partition("?")[0].partition(":")[0]
+    return scheme in SCHEMES and bool(SCHEMES.facts(scheme).get("code"))

@@ -1,5 +1,6 @@
 """A user's own networks: files of weights and Python factories."""
 
+import json
 import sys
 
 import pytest
@@ -8,6 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from depthprobe.models import DepthModel, load_model
+from depthprobe.provenance import code_digest
 
 SPEC = "timm:convnext_atto?size=32x32"
 
@@ -22,6 +24,8 @@ def module(tmp_path, monkeypatch):
         "        return 1 + x.mean(1, keepdim=True).abs()\n"
         "def build():\n    return Net()\n"
         "def wrong():\n    return 3\n"
+        "def fails():\n    raise RuntimeError('no weights')\n"
+        "def takes(size):\n    return Net()\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     yield "mynet_for_test"
@@ -98,7 +102,9 @@ def test_an_undeclared_kind_is_metric_depth(module):
     ("name", "message"),
     [("py:{}", "module:factory"), ("py:{}:nothing", "importable"), ("py:no_such_module:f", "importable"),
      ("py:{}:wrong", "torch.nn.Module"), ("py:{}:build?outputs=x", "Expected options of py:"),
-     ("py:{}:build?mean=coco", "Expected `mean`")],
+     ("py:{}:build?mean=coco", "Expected `mean`"), ("py:{}:build?multiple=0", "Expected `multiple`"),
+     ("py:{}:build?output=dept", "Expected `output` to be one of"), ("py:{}:fails", "RuntimeError: no weights"),
+     ("py:{}:takes", "TypeError: .*size")],
 )  # fmt: skip
 def test_mistakes_are_explained(module, name, message):
     with pytest.raises(ValueError, match=message):
@@ -110,3 +116,69 @@ def test_a_factory_may_return_a_ready_model(module, monkeypatch):
     monkeypatch.setattr(sys.modules.get(module) or __import__(module), "build", lambda: ready)
     assert load_model(f"py:{module}:build") is ready
     assert isinstance(ready, nn.Module)
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """A network in a file of its own that imports what lies beside it; nothing of it is on the path."""
+    folder = tmp_path / "my work"
+    folder.mkdir()
+    (folder / "beside_for_test.py").write_text("BIAS = 2.0\n")
+    (folder / "json.py").write_text(  # a name that the standard library has too
+        "import torch, beside_for_test\n"
+        "class Net(torch.nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return beside_for_test.BIAS + x.mean(1, keepdim=True)\n"
+        "raised = None\n"
+    )
+    before = set(sys.modules), list(sys.path)
+    yield folder / "json.py"
+    for name in set(sys.modules) - before[0]:
+        del sys.modules[name]
+    sys.path[:] = before[1]
+
+
+def test_a_network_in_a_file_outside_any_package_opens(script, monkeypatch):
+    image = torch.rand(1, 3, 4, 5)
+    model = load_model(f"py:{script}:Net?mean=none&output=scale_depth")
+    assert torch.allclose(model(image), 2 + image.mean(1, keepdim=True))
+    assert model.card.output == "scale_depth" and code_digest(model)
+    assert json.dumps([1]) == "[1]" and "my work" not in str(json.__file__), "the library's own is untouched"
+    monkeypatch.chdir(script.parent)
+    assert type(load_model("py:json.py:Net").net) is type(model.net), "a file is read once"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [(None, "json.py:Net", "no such file"), ("def f(:\n", "json.py:f", "SyntaxError"),
+     ("import no_such_thing\n", "json.py:f", "ModuleNotFoundError: No module named 'no_such_thing'"),
+     ("raise ValueError('mine')\n", "json.py:f", "ValueError: mine"), ("x = 1\n", "json.py:x", "no function x"),
+     ("x = 1\n", "json.py:", "py:file.py:factory"), ("", "json.py", "py:file.py:factory")],
+)  # fmt: skip
+def test_what_is_wrong_with_a_file_is_one_sentence(script, text, name, message):
+    if text is None:
+        script.unlink()
+    else:
+        script.write_text(text)
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
+        load_model(f"py:{script.parent}/{name}")
+    assert str(caught.value).startswith("Expected ")
+
+
+@pytest.mark.parametrize("content", [torch.zeros(3), [1, 2], {"a": 1}, {"model": {"a": "text"}}])
+def test_a_file_without_weights_by_name_says_so(tmp_path, content):
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(ValueError, match="weights by name"):
+        load_model(f"ckpt:{tmp_path / 'w.pt'}?model=timm:convnext_atto")
+
+
+def test_truncated_weights_and_weights_of_another_shape_say_so(tmp_path):
+    state = trained().state_dict()
+    save_file(state, tmp_path / "w.safetensors")
+    content = (tmp_path / "w.safetensors").read_bytes()
+    (tmp_path / "half.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="whole safetensors file"):
+        load_model(f"ckpt:{tmp_path / 'half.safetensors'}?model=timm:convnext_atto")
+    save_file(state | {"decoder.head.bias": torch.zeros(7)}, tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match=r"to fit .*size mismatch for decoder.head.bias"):
+        load_model(f"ckpt:{tmp_path / 'w.safetensors'}?model=timm:convnext_atto")
