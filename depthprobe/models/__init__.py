@@ -1,6 +1,17 @@
 """Models: adapters around networks, and oracles. Importing this package registers them."""
 
-from depthprobe.models import dgr, mask_generator, oracles, own, rollout, timm_depth, zoo  # noqa: F401  (registers)
+from depthprobe.models import (  # noqa: F401  (registers)
+    dgr,
+    huggingface,
+    mask_generator,
+    onnx,
+    oracles,
+    own,
+    rollout,
+    timm_depth,
+    torchhub,
+    zoo,
+)
 from depthprobe.models.adapter import DepthModel, ModelCard
 from depthprobe.models.registry import MODELS, SCHEMES, load_model
 

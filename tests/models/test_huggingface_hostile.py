@@ -1,0 +1,237 @@
+"""`hf:` and what is wrong with a folder or an id: one sentence each, and nothing foreign runs."""
+
+import json
+import os
+import socket
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+pytest.importorskip("transformers")
+
+from hf_cases import save
+
+from depthprobe.models import load_model
+from depthprobe.models.trust import VARIABLE
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return save("glpn", tmp_path_factory.mktemp("glpn"))
+
+
+@pytest.fixture
+def folder(whole, tmp_path, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    made = tmp_path / "net"
+    made.mkdir()
+    for file in whole.iterdir():
+        (made / file.name).write_bytes(file.read_bytes())
+    return made
+
+
+def edit(file, **changes):
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+class Bomb:
+    def __reduce__(self):
+        return (os.system, ("touch exploded",))
+
+
+def truncated(folder):
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
+
+
+def reshaped(folder):
+    state = load_file(folder / "model.safetensors")
+    state["head.head.0.weight"] = torch.zeros(3, 3)
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def lacking(folder):
+    state = load_file(folder / "model.safetensors")
+    del state["head.head.0.weight"]
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def pickled(folder):
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+def bombed(folder):
+    torch.save({"x": Bomb()}, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+def escaping(folder):
+    (folder / "model.safetensors").rename(folder.parent / "model.safetensors")
+    index = {"metadata": {}, "weight_map": {"head.head.0.weight": "../model.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def incomplete(folder):
+    (folder / "model.safetensors").unlink()
+    index = {"metadata": {}, "weight_map": {"head.head.0.weight": "model-00001-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def coded(folder):
+    edit(folder / "config.json", auto_map={"AutoModelForDepthEstimation": "modeling_evil.Evil"}, model_type="evil")
+    (folder / "modeling_evil.py").write_text("open('exploded', 'w')\n")
+
+
+def remote(folder):
+    edit(folder / "preprocessor_config.json", auto_map={"AutoImageProcessor": "someone/else--processing.Evil"})
+
+
+BROKEN = {
+    "no config": (lambda f: (f / "config.json").unlink(), "config.json.*no such file.*save_pretrained"),
+    "no processor": (lambda f: (f / "preprocessor_config.json").unlink(), "preprocessor_config.json.*no such file"),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), "Expected weights at"),
+    "config is no JSON": (lambda f: (f / "config.json").write_text("{"), "config.json to be JSON"),
+    "config is a list": (lambda f: (f / "config.json").write_text("[]"), "JSON object, but got list"),
+    "a text network": (lambda f: edit(f / "config.json", model_type="bert"), "of a depth network .*glpn.*'bert'"),
+    "a type without a name": (lambda f: edit(f / "config.json", model_type=None), "model_type is None"),
+    "truncated weights": (truncated, "whole depth network, but Safetensor"),
+    "weights of another shape": (reshaped, "whole depth network, but"),
+    "a weight is lacking": (lacking, "they lack .*head.head.0.weight"),
+    "a pickle": (pickled, "Expected leave before reading a pickle .*trust=1"),
+    "a pickle with code": (bombed, "Expected leave before reading a pickle"),
+    "an index that points outside": (escaping, r"name files beside it, but got '\.\./model.safetensors'"),
+    "an index of a missing file": (incomplete, "model-00001-of-00002.safetensors, but there is no such file"),
+    "code": (coded, "leave before running the code that comes with it .*modeling_evil.Evil.*trust=1"),
+    "code of somebody else": (remote, "running the code.*someone/else--processing.Evil"),
+    "a backbone on the hub": (
+        lambda f: edit(f / "config.json", backbone="microsoft/resnet-50"), "names 'microsoft/resnet-50' on the hub",
+    ),
+    "an unknown filter": (lambda f: edit(f / "preprocessor_config.json", resample=1), "Expected `resample`"),
+    "a crop": (lambda f: edit(f / "preprocessor_config.json", do_center_crop=True), "crops its centre"),
+    "another image processor": (
+        lambda f: edit(f / "preprocessor_config.json", image_processor_type="ViTImageProcessor"), "ViTImageProcessor",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_folder_ends_in_one_sentence(what, folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    break_it, sentence = BROKEN[what]
+    break_it(folder)
+    with pytest.raises((ValueError, FileNotFoundError), match=sentence) as caught:
+        load_model(f"hf:{folder}")
+    text = str(caught.value)
+    assert text.startswith("Expected ") and "\n" not in text and len(text) < 600
+    assert not (folder.parent / "exploded").exists()
+
+
+def test_a_pickle_of_tensors_is_read_with_leave(folder, whole, monkeypatch):
+    pickled(folder)
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    expected = load_model(f"hf:{whole}")(image)
+    assert torch.equal(load_model(f"hf:{folder}?trust=1")(image), expected)
+    monkeypatch.setenv(VARIABLE, "1")
+    assert torch.equal(load_model(f"hf:{folder}")(image), expected)
+    with pytest.raises(ValueError, match="Expected leave"):
+        load_model(f"hf:{folder}?trust=0")
+
+
+def test_a_pickle_with_code_does_not_run_even_with_leave(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    bombed(folder)
+    with pytest.raises(ValueError, match="whole depth network"):
+        load_model(f"hf:{folder}?trust=1")
+    assert not (folder.parent / "exploded").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("hf:./nowhere", "Expected a folder at nowhere or an id"), ("hf:nowhere", "there is neither"),
+     ("hf:/no/such/folder", "there is neither"), ("hf:", "there is neither"), ("hf:a/../b", "there is neither"),
+     ("hf:{}?revision=main", "no `revision` for a folder"), ("hf:{}?output=dept", "Expected `output` to be one of"),
+     ("hf:{}?size=big", "HEIGHTxWIDTH"), ("hf:{}?size=50x50", "multiple of 32"), ("hf:{}?mean=coco", "Expected `mean`"),
+     ("hf:{}?family=rnn", "Expected `family`"), ("hf:{}?sise=64x64", "Did you mean `size`"),
+     ("hf:{}?trust=perhaps", "Expected `trust`")],
+)  # fmt: skip
+def test_mistakes_in_a_name_are_explained(name, sentence, folder):
+    with pytest.raises((ValueError, FileNotFoundError), match=sentence):
+        load_model(name.format(folder))
+
+
+def test_what_a_network_of_heights_is_taken_for_must_be_said(tmp_path):
+    with pytest.raises(ValueError, match=r"Expected \?output=.*type chmv2"):
+        load_model(f"hf:{save('chmv2', tmp_path)}")
+
+
+def hub_errors():
+    import httpx
+    from huggingface_hub import errors
+
+    response = httpx.Response(404, request=httpx.Request("GET", "https://hub.invalid"))
+    return {
+        "gated": (errors.GatedRepoError("no", response=response), "on request"),
+        "unknown": (errors.RepositoryNotFoundError("no", response=response), "none that you may see"),
+        "revision": (errors.RevisionNotFoundError("no", response=response), "no such revision"),
+        "unreachable": (errors.LocalEntryNotFoundError("no"), "cannot be reached; give a folder, or run once: hf down"),
+        "offline": (errors.OfflineModeIsEnabled("no"), "cannot be reached"),
+        "timeout": (OSError("timed out"), "cannot be reached"),
+    }
+
+
+@pytest.mark.parametrize("what", ["gated", "unknown", "revision", "unreachable", "offline", "timeout"])
+def test_what_the_hub_does_not_give_is_one_sentence(what, monkeypatch):
+    import huggingface_hub
+
+    error, sentence = hub_errors()[what]
+
+    def refuse(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(ValueError, match=f"Expected someone/net at revision v1 from the hub, but .*{sentence}"):
+        load_model("hf:someone/net?revision=v1")
+
+
+def test_an_id_is_pinned_to_the_commit_that_the_hub_gave(folder, monkeypatch):
+    import huggingface_hub
+
+    asked = {}
+    commit = folder.rename(folder.parent / "0123456789abcdef0123456789abcdef01234567")
+
+    def give(name, *, revision, allow_patterns):
+        asked.update(name=name, revision=revision, patterns=allow_patterns)
+        return str(commit)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", give)
+    model = load_model("hf:someone/net?revision=v1")
+    assert (asked["name"], asked["revision"]) == ("someone/net", "v1")
+    assert not [p for p in asked["patterns"] if p.endswith((".py", ".bin")) or "pytorch" in p], "no code, no pickle"
+    assert (model.card.name, model.card.tag) == ("hf:someone/net", "01234567")
+    load_model("hf:someone/net?trust=1")
+    assert asked["revision"] is None and "*.py" in asked["patterns"]
+
+
+def test_offline_asks_the_cache_alone(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # as HF_HUB_OFFLINE=1 sets it at the start
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ValueError, match="HF_HUB_OFFLINE is set and it is not in the cache"):
+        load_model("hf:someone/net")
+
+
+def test_without_transformers_the_sentence_says_what_to_install(folder, monkeypatch):
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "transformers" else find(name))
+    with pytest.raises(ValueError, match=r"pip install 'depthprobe\[hf\]'"):
+        load_model(f"hf:{folder}")
