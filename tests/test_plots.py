@@ -160,6 +160,16 @@ def test_nothing_overlaps_and_text_is_readable_in_print(points, compared):
             assert box.y1 <= size.y1 + 1, text
 
 
+def test_no_line_begins_with_a_percent_sign():
+    said = "abs_rel +1.5 % from base to dgr; 16.7 % would have been found, or 20 % of it " * 4
+    for width in (3, 3.3, 3.6, 4, 4.7):
+        figure = plots.describe_figure(mpl.figure.Figure(figsize=(width, 2)), title=said, caption=said)
+        lines = [line for text in figure.findobj(mpl.text.Text) for line in text.get_text().splitlines()]
+        assert len(lines) > 8
+        assert not any(line.startswith("%") for line in lines)
+        assert " ".join(figure.get_suptitle().split()) == said.strip()
+
+
 @pytest.mark.parametrize("want", [[0.5] * 5, [0.0, 0.01, 0.02], [0.9, 0.95, 1.0, 1.0], [0.1, 0.5, 0.9], []])
 def test_labels_are_spread_in_order_and_apart(want):
     got = curves.spread(dict(enumerate(want)), 0.1)

@@ -94,6 +94,12 @@ def draw_curve_panels(
     return small_multiples(points, draw, panel=panel, order=order, columns=columns, names=names)
 
 
+def _lines(words: str, columns: int) -> list[str]:
+    """Words wrapped to a width; a number and its % stay together."""
+    held = words.replace(" %", "\N{NO-BREAK SPACE}%")
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in textwrap.wrap(held, columns)]
+
+
 def describe_figure(figure: Figure, *, title: str = "", caption: str = "") -> Figure:
     """Set the sentence above a figure and the caption line below it, wrapped to its width; returns the figure.
 
@@ -101,8 +107,8 @@ def describe_figure(figure: Figure, *, title: str = "", caption: str = "") -> Fi
     """
     with theme():
         width, height = figure.get_size_inches()
-        above = textwrap.wrap(title, max(20, int(width * 72 / (0.61 * 9.5))))
-        below = textwrap.wrap(caption, max(20, int(width * 72 / (0.54 * 7))))
+        above = _lines(title, max(20, int(width * 72 / (0.61 * 9.5))))
+        below = _lines(caption, max(20, int(width * 72 / (0.54 * 7))))
         foot = len(below) * 7 * 1.4 / 72 + (0.06 if below else 0)
         total = height + foot + len(above) * 9.5 * 1.3 / 72
         figure.set_size_inches(width, total)
