@@ -20,6 +20,24 @@ def dpt():
     return DPTForDepthEstimation(config), DPTImageProcessor(size=size, ensure_multiple_of=32, **half)
 
 
+def dpt_hybrid():
+    """DPT-Hybrid as MiDaS 3: a ViT on the maps of a ResNet."""
+    from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessor
+
+    convolutions = {
+        "model_type": "bit", "global_padding": "same", "layer_type": "bottleneck", "depths": [1, 1, 1],
+        "hidden_sizes": [8, 16, 16], "embedding_size": 8, "num_groups": 4, "embedding_dynamic_padding": True,
+        "out_features": ["stage1", "stage2", "stage3"],
+    }  # fmt: skip
+    config = DPTConfig(
+        **VIT, is_hybrid=True, backbone_config=convolutions, backbone_featmap_shape=[1, 16, 4, 4], image_size=64,
+        patch_size=16, backbone_out_indices=[0, 1, 2, 3], neck_hidden_sizes=[8, 16, 16, 16], fusion_hidden_size=8,
+        reassemble_factors=[1, 1, 1, 0.5],
+    )  # fmt: skip
+    size = {"height": 64, "width": 64}
+    return DPTForDepthEstimation(config), DPTImageProcessor(size=size, ensure_multiple_of=32)  # it reads no other size
+
+
 def dpt_metric():
     """DPT on DINOv2, as its authors trained it on NYU: no resizing, values up to 255, a frame up to a multiple."""
     from transformers import Dinov2Config, DPTConfig, DPTForDepthEstimation, DPTImageProcessor
@@ -142,8 +160,8 @@ def chmv2():
 CASES = {
     f.__name__: f
     for f in (
-        dpt, dpt_metric, depth_anything, depth_anything_metric, prompt_depth_anything, zoedepth, glpn, depth_pro,
-        depth_pro_blind, tipsv2_dpt, chmv2,
+        dpt, dpt_hybrid, dpt_metric, depth_anything, depth_anything_metric, prompt_depth_anything, zoedepth, glpn,
+        depth_pro, depth_pro_blind, tipsv2_dpt, chmv2,
     )
 }  # fmt: skip
 

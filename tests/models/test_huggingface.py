@@ -15,6 +15,7 @@ from depthprobe.models.huggingface_types import TYPES
 
 KINDS = {
     "dpt": "affine_disparity",
+    "dpt_hybrid": "affine_disparity",
     "dpt_metric": "metric_depth",
     "depth_anything": "affine_disparity",
     "depth_anything_metric": "metric_depth",
@@ -148,7 +149,8 @@ def test_the_contract_of_models(case, models):
     canvas = model.canvas(image)
     assert torch.equal(model.canvas(canvas), canvas)
     assert model.canvas_size(70, 98) == tuple(canvas.shape[-2:])
-    assert not model.training and model.card.digest and model.card.family == "transformer"
+    assert not model.training and model.card.digest
+    assert model.card.family == ("hybrid" if case == "dpt_hybrid" else "transformer")
 
 
 def test_layers_give_maps(case, models):

@@ -161,6 +161,45 @@ def test_mistakes_in_a_name_are_explained(name, sentence, folder):
         load_model(name.format(folder))
 
 
+OWN = """
+import torch
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import DepthEstimatorOutput
+open("ran", "w")
+class OwnConfig(PreTrainedConfig):
+    model_type = "own_depth"
+class Own(PreTrainedModel):
+    config_class = OwnConfig
+    def __init__(self, config):
+        super().__init__(config)
+        self.gain = torch.nn.Parameter(torch.ones(1))
+        self.post_init()
+    def forward(self, pixel_values):
+        return DepthEstimatorOutput(predicted_depth=2 + self.gain * pixel_values.mean(1))
+"""
+
+
+def test_code_that_comes_with_a_network_runs_with_leave(folder, tmp_path, monkeypatch):
+    from transformers import dynamic_module_utils
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.syspath_prepend(str(tmp_path / "modules"))
+    classes = {"AutoConfig": "own_depth.OwnConfig", "AutoModelForDepthEstimation": "own_depth.Own"}
+    (folder / "config.json").write_text(json.dumps({"model_type": "own_depth", "auto_map": classes}))
+    (folder / "own_depth.py").write_text(OWN)
+    save_file({"gain": torch.full((1,), 3.0)}, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match="Expected leave before running"):
+        load_model(f"hf:{folder}?output=scale_depth")
+    assert not (tmp_path / "ran").exists()
+    model = load_model(f"hf:{folder}?trust=1&output=scale_depth")
+    assert (tmp_path / "ran").exists()
+    image = torch.rand(1, 3, 64, 64)
+    assert torch.allclose(model(image), 2 + 3 * image.mean(1, keepdim=True), atol=1e-5)
+    with pytest.raises(ValueError, match=r"Expected \?output=.*type own_depth"):
+        load_model(f"hf:{folder}?trust=1")
+
+
 def test_what_a_network_of_heights_is_taken_for_must_be_said(tmp_path):
     with pytest.raises(ValueError, match=r"Expected \?output=.*type chmv2"):
         load_model(f"hf:{save('chmv2', tmp_path)}")
