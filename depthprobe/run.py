@@ -33,7 +33,7 @@ Progress = Callable[[int, int, str], None]
 
 
 def run(
-    models: Sequence[str | DepthModel],
+    models: Sequence[str | DepthModel] | Mapping[str, DepthModel],
     plans: Mapping[str, Any] | Sequence[str],
     dataset: str | Dataset,
     *,
@@ -51,7 +51,7 @@ def run(
     Started by `torchrun`, the processes share the chunks and each returns the whole table.
 
     Args:
-        models: names for `load_model`, or models.
+        models: names for `load_model`, or models; or by name the models that these names open.
         plans: by probe a plan or several; or only names of probes, for their default plans.
         dataset: a data set, or the name of one with its defaults.
         out: folder for `parts/*.parquet`, `table.json`, `study.toml` and `maps/*.npz`.

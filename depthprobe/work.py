@@ -76,7 +76,7 @@ class Work:
 
 
 def plan_work(
-    models: Sequence[str | DepthModel], plans: Any, data: Dataset, out: Path, *,
+    models: Sequence[str | DepthModel] | Mapping[str, DepthModel], plans: Any, data: Dataset, out: Path, *,
     limits: Mapping[str, int] | None = None, cache: Path | None = None,
 ) -> Work:  # fmt: skip
     """Open the models and list the units, chunk by chunk.
@@ -91,7 +91,7 @@ def plan_work(
         raise ValueError(
             f"Expected at least one model, probe and sample, but got {len(models)}, {len(plans)} and {len(data)}."
         )
-    networks = [load_model(m) if isinstance(m, str) else m for m in models]
+    networks = list(models.values()) if isinstance(models, Mapping) else _opened(models)
     cards = [(m.card.name, m.card.tag) for m in networks]
     if twice := sorted({card for card in cards if cards.count(card) > 1}):
         raise ValueError(f"Expected every model once, but got {twice} repeatedly; give each card its own name or tag.")
@@ -114,11 +114,16 @@ def plan_work(
         for probe, plan in jobs
         if c in chosen[probe]
     ]
+    opened = isinstance(models, Mapping)
     names = [m if isinstance(m, str) else m.card.name for m in models]
-    objects = [name for name, m in zip(names, models, strict=True) if not isinstance(m, str)]
+    objects = [] if opened else [name for name, m in zip(names, models, strict=True) if not isinstance(m, str)]
     objects += [] if data.name in DATASETS else [data.name]
     identity = {"dataset": what, "models": whose}
     return Work(names, networks, listed, data, out, units, identity, objects, dict(limits or {}), cache)
+
+
+def _opened(models: Sequence[str | DepthModel]) -> list[DepthModel]:
+    return [load_model(m) if isinstance(m, str) else m for m in models]
 
 
 def _chunks(data: Dataset, limit: int | None) -> set[int]:

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 import depthprobe
-from depthprobe.cli import commands, measure, protocols, trainer
+from depthprobe.cli import auditing, commands, measure, protocols, trainer
 
 EXPECTED = (ValueError, OSError, MemoryError, ImportError, FloatingPointError)
 HELP = """What does a monocular depth network look at, and why does it fail?
@@ -76,6 +76,7 @@ def main(
 
 
 app.command("run")(measure.run)
+app.command("audit")(auditing.audit)
 app.command("compare")(commands.compare)
 app.command("report")(commands.report)
 app.command("scenes")(commands.scenes)

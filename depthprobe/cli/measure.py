@@ -17,7 +17,8 @@ Many = list[str] | None
 _DATA, _WHAT, _PLAN, _HOW = "Data", "What is measured", "Plan of the probes", "How it runs"
 
 
-def _option(*names: str, panel: str, help: str) -> Any:
+def flag(*names: str, panel: str, help: str) -> Any:
+    """A flag with the panel of `--help` in which it stands."""
     return typer.Option(*names, help=help, rich_help_panel=panel)
 
 
@@ -25,37 +26,29 @@ def run(
     study: Annotated[
         Path | None, typer.Argument(help="A study.toml; flags given beside it replace its fields.")
     ] = None,
-    model: Annotated[Many, _option("--model", "-m", panel=_WHAT, help="A network, e.g. zoo:pvt; repeatable.")] = None,
-    probe: Annotated[
-        Many, _option("--probe", "-p", panel=_WHAT, help="error (default), sparse, ...; repeatable.")
-    ] = None,
-    dataset: Annotated[
-        str | None, _option("--dataset", "-d", panel=_DATA, help="scenes (default), nyu, folder.")
-    ] = None,
-    root: Annotated[Path | None, _option("--root", panel=_DATA, help="Where the data set lies.")] = None,
-    split: Annotated[str | None, _option("--split", panel=_DATA, help="train, val or test (default).")] = None,
-    n: Annotated[int | None, _option("--n", "-n", panel=_DATA, help="Number of samples (-n under torchrun).")] = None,
-    size: Annotated[str | None, _option("--size", panel=_DATA, help="Scenes: height x width, e.g. 96x128.")] = None,
-    kind: Annotated[str | None, _option("--kind", panel=_DATA, help="Scenes: rooms, ...")] = None,
-    batch_size: Annotated[int | None, _option("--batch-size", panel=_DATA, help="Samples per unit of work.")] = None,
-    on_error: Annotated[
-        str | None, _option("--on-error", panel=_DATA, help="Unreadable sample: raise or skip.")
-    ] = None,
-    data: Annotated[Many, _option("--data", panel=_DATA, help="Another option of the data set, NAME=VALUE.")] = None,
-    protocol: Annotated[
-        Many, _option("--protocol", panel=_PLAN, help="How predictions are judged; repeatable.")
-    ] = None,
-    selector: Annotated[Many, _option("--selector", panel=_PLAN, help="Which pixels are kept; repeatable.")] = None,
-    reverse: Annotated[Many, _option("--reverse", panel=_PLAN, help="A selector to run in reversed order too.")] = None,
-    budget: Annotated[list[float] | None, _option("--budget", panel=_PLAN, help="Share kept; repeatable.")] = None,
-    fill: Annotated[Many, _option("--fill", panel=_PLAN, help="What replaces removed pixels; repeatable.")] = None,
-    option: Annotated[Many, _option("--set", panel=_PLAN, help="Any plan option, e.g. sparse.batch=16.")] = None,
-    seed: Annotated[list[int] | None, _option("--seed", panel=_PLAN, help="Seed of the plans; repeatable.")] = None,
-    out: Annotated[Path | None, _option("--out", "-o", panel=_HOW, help="Folder of the table (out/run).")] = None,
-    resume: Annotated[bool, _option("--resume/--no-resume", panel=_HOW, help="Go on, or measure all anew.")] = True,
-    device: Annotated[str | None, _option("--device", panel=_HOW, help="auto, cpu, cuda, cuda:1, mps.")] = None,
-    maps: Annotated[int | None, _option("--maps", panel=_HOW, help="Samples in the galleries (3).")] = None,
-    page: Annotated[bool, _option("--report/--no-report", panel=_HOW, help="Write the page.")] = True,
+    model: Annotated[Many, flag("--model", "-m", panel=_WHAT, help="A network, e.g. zoo:pvt; repeatable.")] = None,
+    probe: Annotated[Many, flag("--probe", "-p", panel=_WHAT, help="error (default), sparse, ...; repeatable.")] = None,
+    dataset: Annotated[str | None, flag("--dataset", "-d", panel=_DATA, help="scenes (default), nyu, folder.")] = None,
+    root: Annotated[Path | None, flag("--root", panel=_DATA, help="Where the data set lies.")] = None,
+    split: Annotated[str | None, flag("--split", panel=_DATA, help="train, val or test (default).")] = None,
+    n: Annotated[int | None, flag("--n", "-n", panel=_DATA, help="Number of samples (-n under torchrun).")] = None,
+    size: Annotated[str | None, flag("--size", panel=_DATA, help="Scenes: height x width, e.g. 96x128.")] = None,
+    kind: Annotated[str | None, flag("--kind", panel=_DATA, help="Scenes: rooms, ...")] = None,
+    batch_size: Annotated[int | None, flag("--batch-size", panel=_DATA, help="Samples per unit of work.")] = None,
+    on_error: Annotated[str | None, flag("--on-error", panel=_DATA, help="Unreadable sample: raise or skip.")] = None,
+    data: Annotated[Many, flag("--data", panel=_DATA, help="Another option of the data set, NAME=VALUE.")] = None,
+    protocol: Annotated[Many, flag("--protocol", panel=_PLAN, help="How predictions are judged; repeatable.")] = None,
+    selector: Annotated[Many, flag("--selector", panel=_PLAN, help="Which pixels are kept; repeatable.")] = None,
+    reverse: Annotated[Many, flag("--reverse", panel=_PLAN, help="A selector to run in reversed order too.")] = None,
+    budget: Annotated[list[float] | None, flag("--budget", panel=_PLAN, help="Share kept; repeatable.")] = None,
+    fill: Annotated[Many, flag("--fill", panel=_PLAN, help="What replaces removed pixels; repeatable.")] = None,
+    option: Annotated[Many, flag("--set", panel=_PLAN, help="Any plan option, e.g. sparse.batch=16.")] = None,
+    seed: Annotated[list[int] | None, flag("--seed", panel=_PLAN, help="Seed of the plans; repeatable.")] = None,
+    out: Annotated[Path | None, flag("--out", "-o", panel=_HOW, help="Folder of the table (out/run).")] = None,
+    resume: Annotated[bool, flag("--resume/--no-resume", panel=_HOW, help="Go on, or measure all anew.")] = True,
+    device: Annotated[str | None, flag("--device", panel=_HOW, help="auto, cpu, cuda, cuda:1, mps.")] = None,
+    maps: Annotated[int | None, flag("--maps", panel=_HOW, help="Samples in the galleries (3).")] = None,
+    page: Annotated[bool, flag("--report/--no-report", panel=_HOW, help="Write the page.")] = True,
 ) -> None:
     """Measure networks with probes on a data set; write the table, the maps and the page.
 

@@ -50,7 +50,7 @@ def train(
         length = f"{made.epochs:g} epochs" if made.epochs else f"{made.steps:,} steps"
         console.say(f"{made.model}, {length} of {made.batch_size} on {made.dataset} → {out}")
     started = time.perf_counter()
-    with _bar(first) as (rendering, progress):
+    with training_bar(first) as (rendering, progress):
         fit(made, out, cache=cache, resume=resume, progress=progress, rendering=rendering)
     if first:
         _tell(made, out, time.perf_counter() - started)
@@ -95,6 +95,7 @@ def _tell(recipe: "Recipe", out: Path, seconds: float) -> None:
 
     from depthprobe.cli import console
     from depthprobe.functional.protocol import get_protocol
+    from depthprobe.models.registry import brings_code
 
     lines = list(csv.DictReader((out / "history.csv").read_text().splitlines()))
     scores = {name: lines[-1].get(name, "") for name in get_protocol(recipe.protocol).metrics}
@@ -102,14 +103,14 @@ def _tell(recipe: "Recipe", out: Path, seconds: float) -> None:
     console.say(f"Scores:  {text} ({recipe.protocol}, validation)")
     console.say(f"Weights: {out / 'final.safetensors'}, history.csv and the table beside them, in {seconds:.0f} s")
     place = f" --root {recipe.train['root']}" if "root" in recipe.train else ""
+    weights = f"ckpt:{out / 'final.safetensors'}{'?trust=1' if brings_code(recipe.model) else ''}"
     console.say(
-        f"Next:    depthprobe run --model ckpt:{out / 'final.safetensors'} --probe error --dataset {recipe.dataset}"
-        f"{place} --out {out / 'run'}"
+        f"Next:    depthprobe run --model {weights} --probe error --dataset {recipe.dataset}{place} --out {out / 'run'}"
     )
 
 
 @contextmanager
-def _bar(show: bool) -> Iterator[tuple[Any, Any]]:
+def training_bar(show: bool) -> Iterator[tuple[Any, Any]]:
     """A bar with numbers and time left, as the two callbacks that `fit` takes; None where it is not to be shown."""
     if not show:
         yield None, None

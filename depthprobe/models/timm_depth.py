@@ -107,7 +107,9 @@ def reading_points(net: TimmDepth) -> tuple[str, ...]:
     )
 
 
-@SCHEMES.register("timm", form="<backbone>?size=HxW&pretrained=0&seed=0", example="timm:resnet18?size=96x128")
+@SCHEMES.register(
+    "timm", form="<backbone>?size=HxW&pretrained=0&seed=0", example="timm:resnet18?size=96x128", untrained=True
+)
 def timm_model(
     name: str, *, size: str = "96x128", pretrained: str = "0", width: int = 64, seed: int = 0, **options: str
 ) -> DepthModel:

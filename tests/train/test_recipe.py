@@ -120,7 +120,7 @@ def test_a_network_of_the_zoo_is_trained_again_by_its_name(path):
 
 
 def test_no_recipe_no_training(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"Expected a recipe \(TOML\) at nowhere, or one of \['kitti-paper'"):
+    with pytest.raises(FileNotFoundError, match=r"Expected a recipe \(TOML\) at nowhere, or one of \['audit'"):
         make_recipe("nowhere", {}, [])
     (tmp_path / "bad.toml").write_text("lr = = 3")
     with pytest.raises(ValueError, match=r"bad.toml to be TOML, but"):

@@ -11,7 +11,7 @@ from depthprobe.data.scenes.generate import KINDS, SCENES_VERSION, render_scene
 from depthprobe.data.scenes.identity import DEFAULT_COUNT, digest, sample_id, split_seeds, to_batch
 
 
-@DATASETS.register("scenes", source="rendered by depthprobe")
+@DATASETS.register("scenes", source="rendered by depthprobe", audit={"kind": "mixed", "n": 256}, references="mixed")
 def scenes(
     *,
     kind: str = "rooms",

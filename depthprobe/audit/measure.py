@@ -1,0 +1,118 @@
+"""audit(): the run."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from depthprobe.audit import presets
+from depthprobe.audit.references import cache_folder, references
+from depthprobe.audit.training import Trained, is_bare, train_bare
+from depthprobe.data import Dataset
+from depthprobe.functional.protocol import Protocol
+from depthprobe.models import DepthModel, load_model
+from depthprobe.probes import PROBES
+from depthprobe.provenance import plain
+from depthprobe.run import Progress, run
+from depthprobe.schema import write_atomic
+
+FORMAT, VERSION = "depthprobe-audit", 1
+AUDIT, TRAINING = "audit.json", "train"
+
+
+def audit(
+    model: str | DepthModel,
+    dataset: str | Dataset = "scenes",
+    *,
+    out: str | Path,
+    against: str | Sequence[str] = "zoo",
+    quick: bool = False,
+    resume: bool = True,
+    device: str = "auto",
+    progress: Progress | None = None,
+    maps: int = 3,
+    trained: Trained | None = None,
+) -> pd.DataFrame:
+    """Ask everything of one network, beside others and on the same samples; the table, also written to `out`.
+
+    Writes what `depthprobe.run` does, and `audit.json`: whose audit it is. What a network cannot be asked (gradients of
+    an ONNX file, attention that cannot be read) is left out, with the reason in `table.json`. Killed, the same call
+    goes on. Rows of the package's networks are kept for the next audit on this machine. Under `torchrun` the processes
+    share the work.
+
+    Args:
+        model: a name for `load_model`, or a model; a bare backbone (`timm:`) is trained first, into `out`/train.
+        dataset: a data set, or the name of one with the preset's number of samples.
+        out: folder of the audit.
+        against: "zoo", those of the zoo's networks that fit the data; names of networks; or "none".
+        quick: fewer samples and shorter plans.
+        resume: use what is there; otherwise train and measure anew, the references too.
+        device: auto, cpu, cuda, cuda:1, mps.
+        progress: called with (images measured, images in all, what is measured).
+        maps: samples whose dense maps are kept for galleries.
+        trained: a training of this network that is already done (`train_bare`).
+
+    Raises:
+        ValueError: if the network gives no map, a name is unknown, or an option does not fit.
+        OSError: if `out` cannot be written. Finished parts are kept.
+        MemoryError: if the device's memory does not suffice, with what to change.
+    """
+    out = Path(out)
+    data = presets.open_data(dataset, {}, quick=quick) if isinstance(dataset, str) else dataset
+    if trained is None and isinstance(model, str) and is_bare(model):
+        trained = train_bare(model, data, out / TRAINING, quick=quick, resume=resume, device=device)
+    name = trained.name if trained else model if isinstance(model, str) else model.card.name
+    subject = load_model(name) if trained or isinstance(model, str) else model
+    protocol = presets.judging(data.protocol, subject.card.output)
+    tried(subject, data, protocol)
+    others = {one: load_model(one) for one in references(against, data) if one != subject.card.name}
+    if os.environ.get("RANK", "0") == "0":
+        _write_record(out, subject, [one.card.name for one in others.values()], quick=quick, trained=trained)
+    return run(
+        {name: subject, **others} if isinstance(model, str) else [subject, *others.values()],
+        presets.plans(protocol, quick=quick),
+        data,
+        out=out,
+        resume=resume,
+        device=device,
+        progress=progress,
+        maps=maps,
+        limits=presets.limits(len(data), quick=quick),
+        refusals="note",
+        cache=cache_folder() if resume else None,
+    )
+
+
+def tried(model: DepthModel, data: Dataset, protocol: Protocol) -> None:
+    """Let the network answer to the first sample that can be read, so that one that cannot costs no run.
+
+    Raises:
+        ValueError: saying that this network does not work, and why.
+    """
+    for i in range(len(data)):
+        if batches := data.load([i]):
+            break
+    else:
+        return
+    try:
+        PROBES[presets.ALL](model, batches[0], protocol)
+    except (ValueError, RuntimeError, TypeError, AttributeError, IndexError, KeyError) as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"Expected {model.card.name} to give depth for {batches[0].sample[0]}, but it says: {reason}"
+        ) from error
+
+
+def _write_record(out: Path, subject: DepthModel, others: list[str], *, quick: bool, trained: Trained | None) -> None:
+    said: dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "subject": subject.card.name,
+        "references": others,
+        "quick": quick,
+        "training": trained.record if trained else None,
+    }
+    write_atomic(out / AUDIT, json.dumps(said, indent=1, default=plain).encode())

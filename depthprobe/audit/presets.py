@@ -1,0 +1,80 @@
+"""Which probes an audit consists of, on how many samples each, under which protocol."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from depthprobe.data import DATASETS, Dataset, load_dataset
+from depthprobe.functional.conversion import OUTPUT_KINDS
+from depthprobe.functional.protocol import Protocol, get_protocol
+from depthprobe.probes import PROBES
+from depthprobe.study import set_options
+
+ALL = "error"
+"""The probe that is measured on every sample."""
+
+QUICK: dict[str, int] = {
+    "error": 48, "continuity": 24, "spectrum": 24, "sparse": 16, "texture": 16, "context": 16, "receptive_field": 16,
+    "attention": 8, "cues": 12, "corruption": 16, "sanity": 8, "conduct": 8, "cost": 4,
+}  # fmt: skip
+"""Samples by probe; plans with the `quick` options of their registration."""
+
+FULL: dict[str, int] = {
+    "error": 256, "continuity": 128, "spectrum": 128, "sparse": 48, "texture": 48, "context": 48, "receptive_field": 64,
+    "attention": 32, "cues": 48, "corruption": 32, "sanity": 32, "conduct": 32, "cost": 8,
+}  # fmt: skip
+"""Samples by probe; plans with their defaults."""
+
+BATCH = 4
+"""Samples per unit of work: what a killed audit loses, and in what numbers probes share samples."""
+
+
+def open_data(name: str, options: Mapping[str, Any], *, quick: bool) -> Dataset:
+    """The samples of an audit: as many as the preset asks for, evenly spread, or all if there are fewer.
+
+    Convention: `options` are the data set's own; `n` there is the number of samples; what it does not say is what the
+    data set's registration says of audits.
+
+    Raises:
+        ValueError: if the data set is unknown, or an option does not fit.
+    """
+    given = {"batch_size": BATCH, **DATASETS.facts(name).get("audit", {}), **options}
+    data = load_dataset(name, **given)
+    wanted = (QUICK if quick else FULL)[ALL]
+    if "n" in options or len(data) <= wanted:
+        return data
+    return load_dataset(name, **{**given, "n": wanted})
+
+
+def limits(count: int, *, quick: bool) -> dict[str, int]:
+    """By probe the number of samples of an audit on `count` samples, in the proportions of the preset."""
+    preset = QUICK if quick else FULL
+    found = {probe: max(1, round(samples * count / preset[ALL])) for probe, samples in preset.items()}
+    return {probe: samples for probe, samples in found.items() if samples < count}
+
+
+def plans(protocol: Protocol, *, quick: bool) -> dict[str, Any]:
+    """By probe its plan, all under one protocol."""
+    found: dict[str, Any] = {}
+    for probe in QUICK if quick else FULL:
+        facts = PROBES.facts(probe)
+        plan = protocol if facts["plan"] is Protocol else facts["plan"]()
+        plan = set_options(plan, facts.get("quick", {}) if quick else {}, f"plan.{probe}")
+        judged = isinstance(plan, Protocol) or not hasattr(plan, "protocol")
+        found[probe] = plan if judged else dataclasses.replace(plan, protocol=protocol)
+    return found
+
+
+def judging(name: str, kind: str) -> Protocol:
+    """The protocol of a data set; if it refuses an output kind, with the alignment made for that kind and for no other.
+
+    Convention: an aligned disparity is then bounded at 1 / the protocol's largest depth, as MiDaS does, unless the
+    protocol has a floor of its own. Such a protocol carries the kind in its name, since its numbers are others.
+    """
+    protocol = get_protocol(name)
+    if kind not in OUTPUT_KINDS or kind in dict(protocol.alignment):
+        return protocol
+    floor = 1 / protocol.max_depth if protocol.floor is None else protocol.floor
+    return dataclasses.replace(
+        protocol, name=f"{name}+{kind}", alignment=(*protocol.alignment, (kind, "auto")), floor=floor
+    )
