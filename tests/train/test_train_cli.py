@@ -80,6 +80,7 @@ def test_a_training_and_its_numbers(tmp_path):
     assert "4 steps of 4 on ramps" in text
     assert "history.csv and the table beside them" in text
     assert "Next:    depthprobe run --model ckpt:" in text
+    assert "final.safetensors?trust=1 --probe error" in " ".join(text.split()), "its recipe names code"
     lines = list(csv.DictReader((tmp_path / "t" / "history.csv").open()))
     assert [line["step"] for line in lines] == ["2", "4"]
     assert json.loads((tmp_path / "t" / "recipe.json").read_text())["seed"] == 3
@@ -97,7 +98,7 @@ def test_epochs_are_counted_in_samples(tmp_path):
     [
         (["nowhere"], "Expected a recipe (TOML) at nowhere, or one of"),
         (["nyu-finetune"], "Expected `root` to be the NYU Depth v2 folder"),
-        (["kitti-paper", "--model", "timm:resnet18?size=352x1120"], "Expected dataset to be one of"),
+        (["kitti-paper", "--model", "timm:resnet18?size=352x1120"], "Expected `root` to be the KITTI raw data"),
         ([*RAMPS, "--set", "stepz=1"], "Expected options of [recipe] to be among"),
         ([*RAMPS, "--set", "accumulate=3"], "multiple of 3"),
         ([*RAMPS, "--init", "zoo:nothing"], "Expected `model` to be one of"),
