@@ -5,13 +5,13 @@ import io
 import itertools
 import json
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
 import report_tables as planted
 from PIL import Image
+from report_page import Page
 
 from depthprobe.report import findings, write_report
 from depthprobe.report.maps import read_maps
@@ -19,35 +19,6 @@ from depthprobe.report.slider import payload
 
 FAST = {"n_boot": 60}
 SURE = {"n_boot": 2_000}  # the smallest p times the number of comparisons stays below 0.05
-VOID = {"meta", "link", "img", "input", "br"}
-
-
-class Page(HTMLParser):
-    """Tags with their attributes, unclosed tags, and the text outside of scripts and styles."""
-
-    def __init__(self, source):
-        super().__init__()
-        self.tags, self.open, self.wrong, self.text = [], [], [], ""
-        self.feed(source)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        if not self.open or self.open.pop() != tag:
-            self.wrong.append((tag, self.getpos()))
-
-    def handle_data(self, data):
-        if not self.open or self.open[-1] not in ("script", "style"):
-            self.text += data
-
-    def all(self, tag):
-        return [attrs for name, attrs in self.tags if name == tag]
 
 
 def report(tmp_path, table, resamples=FAST, **options):

@@ -72,7 +72,7 @@ def test_frames_are_those_of_the_statistics(made):
 
 def test_one_network_is_described_and_not_compared(tmp_path):
     out = planted.write_run(tmp_path, table({"zoo:pvt": "transformer"}))
-    ((section, found, frames),) = others.sections(read_source(out), estimates.Options(n_boot=60))
+    ((section, found, frames),) = others.sections(read_source(out), {}, estimates.Options(n_boot=60))
     assert found == []
     assert section.finding == ""
     assert set(frames) == {"made_up", "made_up_by_axes"}
@@ -82,6 +82,6 @@ def test_measures_that_are_undefined_for_all_are_shown_and_not_compared(tmp_path
     rows = table()
     rows.loc[rows["metric"] == "smooth", "value"] = np.nan
     out = planted.write_run(tmp_path, rows)
-    ((_, _, frames),) = others.sections(read_source(out), estimates.Options(n_boot=60))
+    ((_, _, frames),) = others.sections(read_source(out), {}, estimates.Options(n_boot=60))
     assert set(frames["made_up_differences"]["metric"]) == set(BETTER) - {"smooth"}
     assert set(frames["made_up"]["metric"]) == set(BETTER)

@@ -1,14 +1,14 @@
 """The section on the error of the full image."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from depthprobe.report import blocks, estimates, findings, pictures, tables, text
+from depthprobe.report import blocks, estimates, figures, findings, pictures, standings, tables, text, traits
 from depthprobe.report.source import Source
 
-TITLE, ID = "Accuracy on the full image", "accuracy"
+TITLE, ID, QUESTION = "Accuracy on the full image", "accuracy", "How far is its depth from the truth?"
 READ = (
     "Each point is the mean over samples; the bar holds 95 % of the means that come up when whole groups (scenes, "
     "drives) are drawn again. Compare two networks by the paired differences, not by whether their bars overlap: both "
@@ -18,19 +18,22 @@ READ = (
 MISSING = "The run has no `error` probe, so there is no accuracy on the full image; add --probe error to the run."
 
 
-def section(source: Source, options: estimates.Options) -> tuple[blocks.Section, list[blocks.Finding], dict[str, Any]]:
+def section(
+    source: Source, led: Sequence[traits.Estimated], options: estimates.Options
+) -> tuple[blocks.Section, list[blocks.Finding], dict[str, Any]]:
     """The section, its findings and its frames (for report.json)."""
     if source.probe("error").empty:
-        return blocks.Section(id=ID, title=TITLE, blocks=[blocks.Note(text=MISSING)]), [], {}
+        return blocks.Section(id=ID, title=TITLE, question=QUESTION, blocks=[blocks.Note(text=MISSING)]), [], {}
     means, gaps = estimates.accuracy(source, options), estimates.accuracy_difference(source, options)
     metric = estimates.first_metric(means["metric"])
-    names = protocol_names(source)
+    names = source.protocols
     real, plans = means[means["model"].isin(estimates.networks(source))], sorted(means["plan"].unique())
     found = [
         findings.accuracy(real, gaps, metric, plan, source.short, names[plan] if len(plans) > 1 else "")
         for plan in plans
     ]
-    content: list[Any] = [blocks.Table(table=t) for t in _forest(means, gaps, metric, names)]
+    content: list[Any] = [figures.forest(source, led, f"accuracy-{metric}-forest.csv")] if led else []
+    content += [blocks.Table(table=t) for t in _forest(means, gaps, metric, names)]
     if gaps.empty:
         content.append(
             blocks.Note(text="Only one network was measured, oracles aside, so there is nothing to compare it with.")
@@ -39,46 +42,17 @@ def section(source: Source, options: estimates.Options) -> tuple[blocks.Section,
     content.append(blocks.More(summary="Every metric", blocks=[blocks.Table(table=t) for t in every]))
     row = means[means["metric"] == metric].iloc[0]
     content += pictures.error_gallery(source, row["plan"], metric, row["better"], row["unit"])
-    first = found[0]
+    first = standings.finding(source, TITLE, ID, led) if source.subject else found[0]
     made = blocks.Section(
         id=ID,
         title=TITLE,
+        question=QUESTION,
         finding=f"{first.lead} {first.text}",
         blocks=content,
         read=READ,
         measured=source.plan("error"),
     )
     return made, found, {"accuracy": means, "accuracy_differences": gaps}
-
-
-def protocol_names(source: Source) -> dict[str, str]:
-    """Plan -> "protocol (hash of the protocol)" as far as the sidecar knows; else the plan's own hash."""
-    plans = source.side.get("plans") or {}
-    names = {}
-    for plan in source.table["plan"].unique():
-        fields = plans.get(plan) or {}
-        judged = fields.get("protocol") or (fields if fields.get("name") else None)
-        judged = {"name": judged} if isinstance(judged, str) else judged
-        names[plan] = f"{judged['name']}{_hash(source, judged)}" if judged else str(plan)
-    return names
-
-
-def _hash(source: Source, judged: Mapping[str, Any]) -> str:
-    """` (hash)` of the stored protocol that agrees with these fields; "" if it is not recorded."""
-    stored = [p for p in source.side.get("protocols") or [] if isinstance(p, Mapping) and p.get("hash")]
-    same = [p for p in stored if all(p[k] == v for k, v in judged.items() if k in p and k != "seed")]
-    return f" ({same[0]['hash']})" if same else ""
-
-
-def sizes(frame: pd.DataFrame) -> str:
-    """`n = 64 samples in 64 groups` of a frame of estimates, ranges where cells differ."""
-    n, groups = (_range(frame[c]) for c in ("n", "groups"))
-    return f"n = {n} samples in {groups} groups"
-
-
-def _range(values: pd.Series) -> str:
-    low, high = int(values.min()), int(values.max())
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _forest(means: pd.DataFrame, gaps: pd.DataFrame, metric: str, names: dict[str, str]) -> list[tables.HtmlTable]:
@@ -94,7 +68,7 @@ def _forest(means: pd.DataFrame, gaps: pd.DataFrame, metric: str, names: dict[st
     }
     said = "no unit" if unit == "1" else unit
     protocols = text.listed(names[p] for p in plans)
-    caption = f"{metric} ({said}, {better} is better) of every network, {protocols}; {sizes(here)}."
+    caption = f"{metric} ({said}, {better} is better) of every network, {protocols}; {tables.sizes(here)}."
     out = [tables.html_table(here, cells, caption=caption, filename=f"accuracy-{metric}.csv")]
     if gaps.empty:
         return out

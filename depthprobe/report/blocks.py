@@ -95,11 +95,28 @@ class Code:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Points:
+    """Several sentences of finding, one below the other."""
+
+    findings: Sequence[Finding]
+    kind: str = "points"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a reader looks up: (name, value) pairs."""
+
+    facts: Sequence[tuple[str, str]]
+    kind: str = "facts"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Section:
-    """A section: a sentence of finding, what shows it, how to read it and how it was measured."""
+    """A section: a question, a sentence of finding, what shows it, how to read it and how it was measured."""
 
     id: str
     title: str
+    question: str = ""
     finding: str = ""
     blocks: Sequence[Any] = ()
     read: str = ""

@@ -69,8 +69,20 @@ def first_metric(metrics: Sequence[str]) -> str:
 def networks(source: Source) -> list[str]:
     """The models that findings are about: all but the oracles, unless there is nothing else."""
     models = source.models
-    real = models[models["family"] != "oracle"]["model"].drop_duplicates().tolist()
-    return real or models["model"].drop_duplicates().tolist()
+    real = models[(models["family"] != "oracle") | (models["model"] == source.subject)]["model"]
+    return real.drop_duplicates().tolist() or models["model"].drop_duplicates().tolist()
+
+
+def about(source: Source) -> list[str]:
+    """The models that a sentence about single networks names: the subject of an audit, else all of `networks`."""
+    return [source.subject] if source.subject else networks(source)
+
+
+def comparable(source: Source, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the networks; none where fewer than two have any, or the subject of an audit has none."""
+    real = rows[rows["model"].isin(networks(source))]
+    known = set(real.dropna(subset=["value"])["model"])
+    return real if len(known) > 1 and (source.subject is None or source.subject in known) else real.iloc[:0]
 
 
 def accuracy(source: Source, options: Options) -> pd.DataFrame:
@@ -79,13 +91,13 @@ def accuracy(source: Source, options: Options) -> pd.DataFrame:
 
 
 def accuracy_difference(source: Source, options: Options) -> pd.DataFrame:
-    """Paired differences of all pairs of networks; Holm over the pairs within each plan and metric."""
+    """Paired differences of the pairs of networks; Holm over the pairs within each plan and metric."""
     table = source.probe("error")
-    table = table[table["model"].isin(networks(source)) & (table["better"] != "none")]
-    if table["model"].nunique() < 2:
+    table = comparable(source, table[table["better"] != "none"])
+    if table.empty:
         return pd.DataFrame()
     by = ["plan", "metric"]
-    return stats.compare(table, by, between="model", family=by, **options.both)
+    return stats.compare(table, by, between="model", family=by, b=source.subject, **options.both)
 
 
 def sparse(source: Source, plan: str, options: Options) -> Sparse | None:
@@ -107,7 +119,7 @@ def sparse(source: Source, plan: str, options: Options) -> Sparse | None:
         curves=stats.curve(rows, by, **options.both),
         own=stats.curve(own, by, **options.both) if len(own) else None,
         areas=_areas(source, rows, options), own_areas=_areas(source, own, options),
-        ratios=_ratios(source, rows, options), control=_control(rows, options), where=_where(table, options),
+        ratios=_ratios(source, rows, options), control=_control(source, rows, options), where=_where(table, options),
         given_truth=None if given is None else frozenset(given),
     )  # fmt: skip
 
@@ -117,21 +129,24 @@ def _first(values: Sequence[str] | np.ndarray, name: str) -> list[str]:
 
 
 def _areas(source: Source, rows: pd.DataFrame, options: Options) -> pd.DataFrame:
-    real = rows[rows["model"].isin(networks(source))]
-    if real["model"].nunique() < 2:
+    real = comparable(source, rows)
+    if real.empty:
         return pd.DataFrame()
-    return stats.compare(stats.area(real), ["metric", "factor", "factor2"], between="model", **options.both)
+    by = ["metric", "factor", "factor2"]
+    return stats.compare(stats.area(real), by, between="model", b=source.subject, **options.both)
 
 
 def _ratios(source: Source, rows: pd.DataFrame, options: Options) -> pd.DataFrame:
-    real = rows[rows["model"].isin(networks(source))]
-    if real["model"].nunique() < 2:
+    real = comparable(source, rows)
+    if real.empty:
         return pd.DataFrame()
-    found = stats.curve_difference(real, ["metric", "factor", "factor2"], between="model", **options.both).summary
+    by = ["metric", "factor", "factor2"]
+    found = stats.curve_difference(real, by, between="model", b=source.subject, **options.both).summary
     return found[found["quantity"].isin(["ratio50", "ratio90"])].reset_index(drop=True)
 
 
-def _control(rows: pd.DataFrame, options: Options) -> pd.DataFrame:
+def _control(source: Source, rows: pd.DataFrame, options: Options) -> pd.DataFrame:
+    rows = rows[rows["model"] == source.subject] if source.subject in set(rows["model"]) else rows
     if "random" not in set(rows["factor"]) or rows["factor"].nunique() < 2:
         return pd.DataFrame()
     area = stats.area(rows)

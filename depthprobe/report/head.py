@@ -1,5 +1,6 @@
 """The head of the page: what was measured, the warnings that come first, and where everything came from."""
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,54 @@ from depthprobe.report import blocks, tables, text
 from depthprobe.report.source import NOT_RECORDED, Source, flat
 
 CARD_FACTS = ("output", "parameters", "size")
+
+
+def title(source: Source) -> str:
+    """What the page is called."""
+    data = text.listed(sorted(source.table["dataset"].unique()))
+    if source.subject:
+        return f"Audit of {source.subject} on {data}"
+    return f"{' and '.join(sorted(set(source.models['model'])))} on {data}"
+
+
+def facts(source: Source) -> list[tuple[str, str]]:
+    """Who is audited, on what, under which protocol, by which versions; [] where the page is no audit."""
+    if source.audit is None:
+        return []
+    subject, card = source.audit.subject, cards(source)[source.audit.subject]
+    rows = source.table[source.table["model"] == subject]
+    count = [text.counted(rows[c].nunique(), c) for c in ("sample", "group")]
+    digest = (source.side.get("dataset") or {}).get("facts", {}).get("digest")
+    data = f"{text.listed(sorted(rows['dataset'].unique()))}: {' in '.join(count)}"
+    parameters = card.get("parameters")
+    versions = source.side.get("versions") or {}
+    known = [("depthprobe", source.side.get("version")), *((n, versions.get(n)) for n in ("torch", "timm"))]
+    said = [
+        ("Network", f"{subject} (weights {text.listed(sorted(rows['tag'].unique()))})"),
+        ("Family", text.listed(sorted(rows["family"].unique()))),
+        ("Parameters", f"{parameters:,}" if isinstance(parameters, int) else NOT_RECORDED),
+        ("Declared output", str(_fact(card.get("output"))).replace("_", " ")),
+        ("Reads images of", f"{_fact(card.get('size'))} px" if card.get("size") else NOT_RECORDED),
+        ("Data", f"{data}{f', digest {digest}' if digest else ''}"),
+        ("Protocol", protocol_name(source)),
+        ("References", text.listed(source.references)),
+        ("Versions", text.listed(f"{n} {v}" for n, v in known if v) if any(v for _, v in known) else NOT_RECORDED),
+        ("Measured", "quick: few samples and settings" if source.audit.quick else "in full"),
+    ]
+    return [*said, *_training(source.audit.training)]
+
+
+def _training(training: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """By what recipe the audited network was trained here, where it was."""
+    if not training:
+        return []
+    parts = [("recipe", training.get("recipe") or {}), ("scores", training.get("scores") or {})]
+    said = [
+        f"{n} {v}" for name, fields in parts for n, v in flat(fields if isinstance(fields, Mapping) else {name: fields})
+    ]
+    seconds = training.get("seconds")
+    time = [f"in {text.number(float(seconds))} s"] if isinstance(seconds, int | float) else []
+    return [("Trained here", ", ".join([*time, *said]))]
 
 
 def summary(source: Source) -> dict[str, str]:
@@ -109,7 +158,7 @@ def _claim_warnings(source: Source) -> list[str]:
     if raw := models[models["tag"] == "random"]["model"].tolist():
         out.append(f"{text.listed(raw)}: random weights, never trained; the numbers say nothing about a trained one.")
     families = models[models["family"] != "oracle"].groupby("family")["model"].nunique()
-    if len(families) > 1 and families.min() < 3:
+    if source.audit is None and len(families) > 1 and families.min() < 3:
         counts = text.listed(f"{n} {family}" for family, n in families.items())
         out.append(
             f"This run compares single networks ({counts}). A difference between them proves nothing about their "
@@ -125,13 +174,20 @@ def _claim_warnings(source: Source) -> list[str]:
     return out
 
 
+def _command(command: Any) -> str:
+    return shlex.join(map(str, command)) if isinstance(command, list | tuple) else str(command)
+
+
 def provenance(source: Source) -> blocks.Section:
     """How to repeat the run, and every version that it came from."""
     side = source.side
     content: list[Any] = []
+    if (command := side.get("command")) and source.audit:
+        content.append(blocks.Code(title="Repeat this audit", text=_command(command)))
     if source.study:
         content.append(blocks.Code(title="Repeat this run", text="depthprobe run study.toml"))
-        content.append(blocks.Code(title="study.toml", text=source.study.rstrip()))
+        study = blocks.Code(title="study.toml", text=source.study.rstrip())
+        content.append(blocks.More(summary="The study file", blocks=[study]))
     else:
         content.append(
             blocks.Note(text="There is no study.toml beside the table, so the command to repeat it is unknown.")
@@ -140,7 +196,7 @@ def provenance(source: Source) -> blocks.Section:
     facts = [("rows", f"{len(table):,}"), ("samples", f"{table['sample'].nunique():,}"),
              ("groups", f"{table['group'].nunique():,}"),
              ("seeds", ", ".join(map(str, sorted(table["seed"].unique()))))]  # fmt: skip
-    known = ("version", "schema_version", "commit", "device", "python", "platform", "versions", "dataset")
+    known = ("version", "schema_version", "command", "commit", "device", "python", "platform", "versions", "dataset")
     facts += flat({k: side[k] for k in known if k in side})
     facts += [(name, NOT_RECORDED) for name in ("commit", "versions") if not side.get(name)]
     facts += [(f"seconds, {s['probe']}, {s['model']}", str(s["seconds"])) for s in side.get("seconds") or []]

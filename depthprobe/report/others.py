@@ -1,4 +1,7 @@
-"""A section for every probe without one of its own: means, paired differences, and everything by its axes."""
+"""A section for every probe but `error` and `sparse`: its leading numbers and curves, then everything by its axes.
+
+What leads and how it is read is declared in `topics`; a probe that is not listed there gets the same without a lead.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,11 +9,14 @@ from typing import Any
 import pandas as pd
 
 from depthprobe import stats
-from depthprobe.report import accuracy, blocks, estimates, tables, text
+from depthprobe.report import accuracy, blocks, estimates, figures, standings, tables, text, traits
 from depthprobe.report.source import Source
+from depthprobe.report.topic import Topic
+from depthprobe.report.topics import TOPICS
 
 OWN = ("error", "sparse")  # probes with sections of their own
 AXES = ("factor", "level", "factor2", "level2", "layer")
+MOST_ROWS = 400  # of a table by axes; the CSV holds all
 READ = (
     "Each row is a mean over samples with the interval that holds 95 % of the means that come up when whole groups are "
     "drawn again. All paired differences of this section are one family of Holm's correction, so a single measure has "
@@ -20,43 +26,104 @@ READ = (
 Made = tuple[blocks.Section, list[blocks.Finding], dict[str, pd.DataFrame]]
 
 
-def sections(source: Source, options: estimates.Options) -> list[Made]:
-    """The sections, findings and frames (for report.json) of all other probes, by name."""
-    return [_section(source, probe, options) for probe in sorted(set(source.table["probe"]) - set(OWN))]
+def sections(source: Source, led: traits.Led, options: estimates.Options) -> list[Made]:
+    """The sections, findings and frames (for report.json): listed topics in their order, then other probes by name.
+
+    Convention: an audit has a section for every topic, in which a probe that was not measured is named.
+    """
+    measured = set(source.table["probe"]) - set(OWN)
+    listed = [t for t in TOPICS.values() if t.probe in measured or source.audit]
+    rest = [_unlisted(probe) for probe in sorted(measured - set(TOPICS))]
+    every = [*listed, *rest]
+    return [
+        _section(source, t, led.get(t.probe, []), options) if t.probe in measured else _missing(source, t)
+        for t in every
+    ]
 
 
-def _section(source: Source, probe: str, options: estimates.Options) -> Made:
-    rows = source.probe(probe)
-    split = [c for c in AXES if rows[c].nunique(dropna=False) > 1]
-    whole = rows[(rows["factor"] == "") & (rows["layer"] == "")]
-    title, place = probe.replace("_", " ").capitalize(), probe.replace("_", "-")
+def _unlisted(probe: str) -> Topic:
+    return Topic(probe=probe, title=probe.replace("_", " ").capitalize(), question="", read=READ)
+
+
+def place(topic: Topic) -> str:
+    """The id of a topic's section."""
+    return topic.probe.replace("_", "-")
+
+
+def _missing(source: Source, topic: Topic) -> Made:
+    reason = source.refused(topic.probe) or f"the run has no `{topic.probe}` probe; add --probe {topic.probe}."
+    note = blocks.Note(text=f"Not measured: {reason}")
+    return blocks.Section(id=place(topic), title=topic.title, question=topic.question, blocks=[note]), [], {}
+
+
+def _section(source: Source, topic: Topic, led: Sequence[traits.Estimated], options: estimates.Options) -> Made:
     content: list[Any] = []
-    found: list[blocks.Finding] = []
     frames: dict[str, pd.DataFrame] = {}
-    names = accuracy.protocol_names(source)
-    if len(whole):
-        means = stats.summarise(whole, _by(whole, ["plan", "metric", "model", "family"]), **options.both)
-        frames[probe] = means
-        what = f"Every measure of `{probe}` on the whole image."
-        content.append(blocks.Table(table=accuracy.means_table(means, names, caption=what, filename=f"{probe}.csv")))
-        gaps = _differences(whole, estimates.networks(source), options)
-        if len(gaps):
-            frames[f"{probe}_differences"] = gaps
-            finding = _finding(gaps, title, place, source.short)
-            found = [finding]
-            what = f"Paired differences of `{probe}` on the same samples, {accuracy.pair_name(gaps)}."
-            table = accuracy.gaps_table(gaps, names, caption=what, filename=f"{probe}_differences.csv")
-            content.append(blocks.More(summary="Paired differences", blocks=[blocks.Table(table=table)]))
-    if split:
-        every = stats.summarise(rows, ["plan", "metric", *split, "model", "family"], **options.both)
-        frames[f"{probe}_by_axes"] = every
-        summary = "By " + text.listed(_labels(source, probe, split))
-        content.append(blocks.More(summary=summary, blocks=[_by_axes(source, probe, every, split)]))
-    finding_text = f"{found[0].lead} {found[0].text}" if found else ""
-    made = blocks.Section(
-        id=place, title=title, finding=finding_text, blocks=content, read=READ, measured=source.plan(probe)
-    )
+    if reason := source.refused(topic.probe):
+        content.append(blocks.Note(text=f"Not measured of {source.subject}: {reason}"))
+    found = [standings.finding(source, topic.title, place(topic), led)] if led else []
+    if led:
+        frames[f"{topic.probe}_leads"] = pd.concat([one.means for one in led], ignore_index=True)
+        content.append(figures.forest(source, led, f"{topic.probe}-leads.csv"))
+        content += _lead_differences(led, topic, frames)
+    drawn, points = figures.curves(source, topic, options)
+    content += drawn
+    frames |= {f"{topic.probe}_curves": points} if drawn else {}
+    tabled, counted = _whole(source, topic, options, frames)
+    content += [blocks.More(summary="Every measure", blocks=tabled)] if led and tabled else tabled
+    content += _every(source, topic, options, frames)
+    found = found or counted
+    line = f"{found[0].lead} {found[0].text}" if found else ""
+    made = blocks.Section(id=place(topic), title=topic.title, question=topic.question, finding=line, blocks=content,
+                          read=topic.read, measured=source.plan(topic.probe))  # fmt: skip
     return made, found, frames
+
+
+def _lead_differences(led: Sequence[traits.Estimated], topic: Topic, frames: dict[str, pd.DataFrame]) -> list[Any]:
+    gaps = [one.gaps.assign(metric=one.lead.says) for one in led if len(one.gaps)]
+    if not gaps:
+        return []
+    frame = pd.concat(gaps, ignore_index=True)
+    frames[f"{topic.probe}_lead_differences"] = frame
+    name = f"{topic.probe}-lead-differences.csv"
+    caption = f"Paired differences of the numbers above, {accuracy.pair_name(frame)}."
+    table = accuracy.gaps_table(frame, {p: str(p) for p in set(frame["plan"])}, caption=caption, filename=name)
+    return [blocks.Table(table=table)]
+
+
+def _whole(
+    source: Source, topic: Topic, options: estimates.Options, frames: dict[str, pd.DataFrame]
+) -> tuple[list[Any], list[blocks.Finding]]:
+    """Means and paired differences of every measure of the whole image, and the sentence that counts them."""
+    probe, names = topic.probe, source.protocols
+    rows = source.probe(probe)
+    whole = rows[(rows["factor"] == "") & (rows["layer"] == "")]
+    if whole.empty:
+        return [], []
+    means = stats.summarise(whole, _by(whole, ["plan", "metric", "model", "family"]), **options.both)
+    frames[probe] = means
+    what = f"Every measure of `{probe}` on the whole image."
+    content: list[Any] = [blocks.Table(table=accuracy.means_table(means, names, caption=what, filename=f"{probe}.csv"))]
+    gaps = _differences(source, whole, options)
+    if gaps.empty:
+        return content, []
+    frames[f"{probe}_differences"] = gaps
+    what = f"Paired differences of `{probe}` on the same samples, {accuracy.pair_name(gaps)}."
+    table = accuracy.gaps_table(gaps, names, caption=what, filename=f"{probe}_differences.csv")
+    content.append(blocks.More(summary="Paired differences", blocks=[blocks.Table(table=table)]))
+    return content, [_counted(gaps, topic, source.short)]
+
+
+def _every(source: Source, topic: Topic, options: estimates.Options, frames: dict[str, pd.DataFrame]) -> list[Any]:
+    """Every measure by every axis that varies, behind a summary."""
+    rows = source.probe(topic.probe)
+    split = [c for c in AXES if rows[c].nunique(dropna=False) > 1]
+    if not split:
+        return []
+    every = stats.summarise(rows, ["plan", "metric", *split, "model", "family"], **options.both)
+    frames[f"{topic.probe}_by_axes"] = every
+    summary = "By " + text.listed(_labels(source, topic.probe, split))
+    return [blocks.More(summary=summary, blocks=[_by_axes(source, topic.probe, every, split)])]
 
 
 def _by(rows: pd.DataFrame, keys: Sequence[str]) -> list[str]:
@@ -64,17 +131,16 @@ def _by(rows: pd.DataFrame, keys: Sequence[str]) -> list[str]:
     return [*keys, *(c for c in AXES if rows[c].nunique(dropna=False) > 1)]
 
 
-def _differences(whole: pd.DataFrame, models: Sequence[str], options: estimates.Options) -> pd.DataFrame:
-    """All pairs of networks, one Holm family per plan; empty with one network or where nothing is defined."""
-    here = whole[whole["model"].isin(models)]
-    known = here.dropna(subset=["value"]).groupby("metric")["model"].nunique()
-    here = here[here["metric"].isin(known[known > 1].index)]
+def _differences(source: Source, whole: pd.DataFrame, options: estimates.Options) -> pd.DataFrame:
+    """The pairs of networks, one Holm family per plan; empty with one network or where nothing is defined."""
+    parts = [estimates.comparable(source, part) for _, part in whole.groupby("metric")]
+    here = pd.concat(parts) if parts else whole.iloc[:0]
     if here.empty:
         return pd.DataFrame()
-    return stats.compare(here, _by(here, ["plan", "metric"]), family=["plan"], **options.both)
+    return stats.compare(here, _by(here, ["plan", "metric"]), family=["plan"], b=source.subject, **options.both)
 
 
-def _finding(gaps: pd.DataFrame, title: str, place: str, short: dict[str, str]) -> blocks.Finding:
+def _counted(gaps: pd.DataFrame, topic: Topic, short: dict[str, str]) -> blocks.Finding:
     """In how many measures the second of a pair is better, worse, different without a direction, or undecided."""
     each = []
     for (a, b), pair in gaps.groupby(["a", "b"], sort=False):
@@ -87,7 +153,8 @@ def _finding(gaps: pd.DataFrame, title: str, place: str, short: dict[str, str]) 
         said = text.listed(f"{word} in {number}" for word, number in count.items() if number)
         each.append(f"{short[b]} against {short[a]}, of {text.counted(len(pair), 'measure')}: {said}")
     undecided = bool((gaps["verdict"] == "undecided").all())
-    return blocks.Finding(lead=f"{title}:", text=f"{'; '.join(each)}.", section=place, undecided=undecided)
+    said = f"{'; '.join(each)}."
+    return blocks.Finding(lead=f"{topic.title}:", text=said, section=place(topic), undecided=undecided)
 
 
 def _labels(source: Source, probe: str, split: Sequence[str]) -> list[str]:
@@ -97,17 +164,19 @@ def _labels(source: Source, probe: str, split: Sequence[str]) -> list[str]:
 
 def _by_axes(source: Source, probe: str, every: pd.DataFrame, split: Sequence[str]) -> blocks.Table:
     labels = _labels(source, probe, split)
+    few = every if len(every) <= MOST_ROWS else every.head(MOST_ROWS)
     shown = {
-        label: tables.plain(every[column].where(every[column].notna(), "").tolist())
+        label: tables.plain(few[column].where(few[column].notna(), "").tolist())
         for label, column in zip(labels, split, strict=True)
     }
     cells = {
-        "metric": tables.plain(every["metric"].tolist()),
+        "metric": tables.plain(few["metric"].tolist()),
         **shown,
-        "network": tables.plain(every["model"].tolist()),
-        "mean [95 %]": tables.with_intervals(every),
-        "n": tables.plain(every["n"].tolist()),
-        "undefined": tables.plain(every["undefined"].tolist()),
+        "network": tables.plain(few["model"].tolist()),
+        "mean [95 %]": tables.with_intervals(few),
+        "n": tables.plain(few["n"].tolist()),
+        "undefined": tables.plain(few["undefined"].tolist()),
     }
     caption = f"Every measure of `{probe}` by {text.listed(labels)}."
+    caption += f" The first {len(few):,} of {len(every):,} rows; the CSV holds all." if len(few) < len(every) else ""
     return blocks.Table(table=tables.html_table(every, cells, caption=caption, filename=f"{probe}_by_axes.csv"))

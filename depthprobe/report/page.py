@@ -9,7 +9,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from depthprobe.report import accuracy, blocks, head, others, sparse
+from depthprobe.report import accuracy, against, blocks, conduct, head, others, portrait, sparse, traits, verdict
 from depthprobe.report.estimates import Options
 from depthprobe.report.source import Source, read_source
 from depthprobe.schema import write_atomic
@@ -20,28 +20,37 @@ MAX_BYTES = 10_000_000
 def write_report(out: str | Path, *, title: str | None = None, n_boot: int = 10_000, seed: int = 0) -> Path:
     """Write `out/report.html` (one self-contained page) and `out/report.json` from the run in the folder `out`.
 
-    Convention: the page loads nothing, stays below 10 MB and is the same, byte for byte, for the same run; every number
-    on it comes from the table through `stats`, with intervals from `n_boot` resamples of whole groups.
+    Convention: where an `audit.json` names a subject, the page is an audit of it, beside its references. It loads
+    nothing, stays below 10 MB and is the same, byte for byte, for the same run; every number on it comes from the table
+    through `stats`, with intervals from `n_boot` resamples of whole groups.
 
     Returns:
         The path of the page.
 
     Raises:
         FileNotFoundError: if there is no table in `out`, with what to run.
-        ValueError: if the table breaks the schema.
+        ValueError: if the table breaks the schema, or `audit.json` does not fit it.
     """
     out = Path(out)
     source, options = read_source(out), Options(n_boot=n_boot, seed=seed)
-    made = [accuracy.section(source, options), sparse.section(source, options), *others.sections(source, options)]
-    sections = [head.networks(source), *(section for section, _, _ in made), head.provenance(source)]
+    plans, led = sparse.estimated(source, options), traits.every(source, options)
+    made = [accuracy.section(source, led.get("error", []), options), sparse.section(source, plans),
+            *others.sections(source, led, options)]  # fmt: skip
+    first, last = [head.networks(source)], [head.provenance(source)]
     findings = [finding for _, found, _ in made for finding in found]
-    context = {
-        "title": title or f"{' and '.join(sorted(set(source.models['model'])))} on {source.table['dataset'].iloc[0]}",
-        "head": head.summary(source), "warnings": head.warnings(source), "findings": findings, "sections": sections,
+    warned = head.warnings(source)
+    if source.audit:
+        findings = verdict.lines(source, led, next(iter(plans.values()), None), options)
+        warned = [*conduct.warnings(source, options), *warned]
+        made.append(against.section(source, led, options))
+        first.insert(0, portrait.section(source, next(iter(plans.values()), None)))
+    context: dict[str, Any] = {
+        "title": title or head.title(source), "head": head.summary(source), "facts": head.facts(source),
+        "warnings": warned, "findings": findings, "sections": [*first, *(section for section, _, _ in made), *last],
     }  # fmt: skip
     page = render(context)
     if len(page.encode()) > MAX_BYTES:
-        page = render({**context, "sections": [_without_slider(section) for section in sections]})
+        page = render({**context, "sections": [_without_slider(section) for section in context["sections"]]})
     frames = {name: frame for _, _, found in made for name, frame in found.items()}
     write_atomic(out / "report.json", _json(context, frames, source, options).encode())
     write_atomic(out / "report.html", page.encode())

@@ -28,11 +28,15 @@ NO_MAPS = (
     "This run kept no dense maps of this probe, so there is nothing to look at here; run again with maps (the default "
     "keeps three samples)."
 )
-MAX_ROWS = 4
+MAX_ROWS = 4  # samples of a gallery
+OPEN_ROWS = 8  # pictures one below the other before the rest is folded away
 
 
 def chosen(maps: list[Dense], metric: str, better: str) -> list[tuple[str, str]]:
-    """(why, sample) of the best, median and worst stored sample and of the largest disagreement between models."""
+    """(why, sample) of the best, median and worst stored sample and of the largest disagreement between models.
+
+    Convention: where there are several models, the samples on which they disagree most come first.
+    """
     scores = pd.DataFrame(
         [{"sample": m.sample, "model": m.model, "value": m.metrics.get(metric, np.nan)} for m in maps]
     )
@@ -46,12 +50,14 @@ def chosen(maps: list[Dense], metric: str, better: str) -> list[tuple[str, str]]
     seen: dict[str, list[str]] = {}
     for why, sample in named:
         seen.setdefault(str(sample), []).append(why)
-    return [(text.listed(why), sample) for sample, why in list(seen.items())[:MAX_ROWS]]
+    spread = (grid.max(axis=1) - grid.min(axis=1)).fillna(0.0)
+    order = sorted(seen, key=lambda sample: -float(spread[sample]))
+    return [(text.listed(seen[sample]), sample) for sample in order[:MAX_ROWS]]
 
 
 def sparse_gallery(source: Source, found: Sparse) -> list[Any]:
-    """Image | kept pixels | prediction | truth | signed error at one budget, and the slider through all of them."""
-    maps = [m for m in source.maps if m.probe == "sparse" and m.plan in ("", found.plan) and math.isfinite(m.level)]
+    """Image | kept pixels | prediction | truth | signed error at one budget."""
+    maps = _of_plan(source, found)
     if not maps:
         return [blocks.Heading(text="Pictures"), blocks.Note(text=NO_MAPS)]
     at = nearest_budget(sorted({m.level for m in maps}))
@@ -61,12 +67,28 @@ def sparse_gallery(source: Source, found: Sparse) -> list[Any]:
     rule = (
         f"{text.percent(at)} of the pixels kept by {text.selector_name(selector)}, fill {fill or 'none'}. Among the "
         f"{text.counted(len({m.sample for m in here}), 'sample')} with stored maps, the rows are those with the best, "
-        f"median and worst {found.metric} (mean over networks) and the largest disagreement between networks."
+        f"median and worst {found.metric} (mean over networks) and the largest disagreement between networks, "
+        "which comes first."
     )
     if kept := source.side.get("maps_rule"):
         rule += f" Stored were {kept}."
-    rows = _rows(here, chosen(here, found.metric, found.better), found.metric, found.unit)
-    return [blocks.Heading(text="Pictures"), blocks.Gallery(rule=rule, rows=rows), *_slider(maps, found, source)]
+    return _gallery(source, here, rule, found.metric, found.better, found.unit)
+
+
+def _of_plan(source: Source, found: Sparse) -> list[Dense]:
+    return [m for m in source.maps if m.probe == "sparse" and m.plan in ("", found.plan) and math.isfinite(m.level)]
+
+
+def _gallery(source: Source, maps: list[Dense], rule: str, metric: str, better: str, unit: str) -> list[Any]:
+    """The pictures of the chosen samples; where there are many, those after the first sample open on request."""
+    picked = chosen(maps, metric, better)
+    maps = sorted(maps, key=lambda m: m.model != source.subject)
+    first, rest = (_rows(maps, some, metric, unit) for some in (picked[:1], picked[1:]))
+    heading = blocks.Heading(text="Pictures")
+    if len(first) + len(rest) <= OPEN_ROWS:
+        return [heading, blocks.Gallery(rule=rule, rows=[*first, *rest])]
+    more = blocks.More(summary=f"{len(rest)} more rows of pictures", blocks=[blocks.Gallery(rule="", rows=rest)])
+    return [heading, blocks.Gallery(rule=rule, rows=first), *([more] if rest else [])]
 
 
 def error_gallery(source: Source, plan: str, metric: str, better: str, unit: str) -> list[Any]:
@@ -76,10 +98,10 @@ def error_gallery(source: Source, plan: str, metric: str, better: str, unit: str
         return [blocks.Heading(text="Pictures"), blocks.Note(text=NO_MAPS)]
     rule = (
         f"Among the {text.counted(len({m.sample for m in maps}), 'sample')} with stored maps, the rows are those with "
-        f"the best, median and worst {metric} (mean over networks) and the largest disagreement between networks."
+        f"the best, median and worst {metric} (mean over networks) and the largest disagreement between networks, "
+        "which comes first."
     )
-    rows = _rows(maps, chosen(maps, metric, better), metric, unit)
-    return [blocks.Heading(text="Pictures"), blocks.Gallery(rule=rule, rows=rows)]
+    return _gallery(source, maps, rule, metric, better, unit)
 
 
 def _rows(maps: list[Dense], picked: list[tuple[str, str]], metric: str, unit: str) -> list[dict[str, Any]]:
@@ -89,7 +111,7 @@ def _rows(maps: list[Dense], picked: list[tuple[str, str]], metric: str, unit: s
         limits, half = depth_range(mine[0]), error_range(mine)
         one_each = list({m.model: m for m in mine}.values())
         rows += [_row(m, why, limits, half, metric, unit) for m in one_each]
-        rows[-1]["scales"] = _scales(limits, half)
+        rows[-1]["scales"] = scales(limits, half)
     return rows
 
 
@@ -109,7 +131,8 @@ def _row(m: Dense, why: str, limits: tuple[float, float], half: float, metric: s
             "cells": cells, "scales": None}  # fmt: skip
 
 
-def _scales(limits: tuple[float, float], half: float) -> dict[str, str]:
+def scales(limits: tuple[float, float], half: float) -> dict[str, str]:
+    """The ends of the two colour bars of a row of pictures."""
     near, far = (f"{text.number(v)} m" for v in limits)
     size = f"{text.number(half)} m"
     return {"near": near, "far": far, "minus": f"\N{MINUS SIGN}{size}", "plus": f"+{size}", **bars()}
@@ -120,27 +143,33 @@ def bars() -> dict[str, str]:
     return {"depth_bar": colour_bar(DEPTH_MAP), "error_bar": colour_bar(ERROR_MAP)}
 
 
-def _slider(maps: list[Dense], found: Sparse, source: Source) -> list[Any]:
-    data = payload(maps, found.metric)
+def slider(source: Source, found: Sparse) -> list[Any]:
+    """The slider through all budgets with stored maps: of the subject of an audit, else of all networks."""
+    maps = _of_plan(source, found)
+    if not maps:
+        return []
+    mine = [m for m in maps if m.model == source.subject] or maps
+    data = payload(mine, found.metric)
     shown, stored = len(data["samples"]), data.pop("stored")
     part = "all" if shown == stored else f"the first {shown} (to keep the page small)"
     budgets = text.listed(text.percent(b) for b in data["budgets"])
     rule = f"Pictures are stored for {text.counted(stored, 'sample')} at {budgets} of the pixels; {part} can be chosen."
-    data["unit"], data["curves"] = found.unit, _curve_data(found, set(data["selectors"]), source.short)
+    data["unit"], data["curves"] = found.unit, _curve_data(found, set(data["selectors"]), source)
     body = json.dumps(data, separators=(",", ":"), sort_keys=True, allow_nan=False)
     safe = Markup(body.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
     heading = blocks.Heading(text="Slide through the budgets")
     return [heading, blocks.Slider(rule=rule, json=safe, **bars())]
 
 
-def _curve_data(found: Sparse, selectors: set[str], short: dict[str, str]) -> list[dict[str, Any]]:
+def _curve_data(found: Sparse, selectors: set[str], source: Source) -> list[dict[str, Any]]:
     points = found.curves.points
     points = points[points["factor"].isin(selectors)]
     out = []
     for (model, family, factor, fill), part in points.groupby(["model", "family", "factor", "factor2"], sort=True):
         numbers = {k: [_json(v) for v in part[k]] for k in ("estimate", "low", "high")}
-        out.append({"name": short[model], "family": family, "selector": factor, "fill": fill,
-                    "budget": [float(v) for v in part["level"]], **numbers})  # fmt: skip
+        beside = source.subject is not None and model != source.subject
+        what = {"name": source.short[model], "family": family, "selector": factor, "fill": fill}
+        out.append({**what, "reference": beside, "budget": [float(v) for v in part["level"]], **numbers})
     return out
 
 

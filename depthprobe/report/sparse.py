@@ -7,10 +7,10 @@ import pandas as pd
 from markupsafe import Markup
 
 from depthprobe.report import blocks, estimates, findings, pictures, svg, tables, text
-from depthprobe.report.accuracy import pair_columns, pair_name, protocol_names, side_columns, sizes
+from depthprobe.report.accuracy import pair_columns, pair_name, side_columns
 from depthprobe.report.source import Source
 
-TITLE, ID = "Sparse pixels", "sparse"
+TITLE, ID, QUESTION = "Sparse pixels", "sparse", "From how few pixels, and which ones, does it still give its depth?"
 READ = (
     "A selector ranks the pixels; a budget keeps the top share of them and the fill replaces the rest. Pixels outside "
     "the protocol's crop are kept last. Each panel is one selector, each line one network; the band holds the whole "
@@ -33,19 +33,26 @@ CAPTIONS = {
 NO_CURVE = "The `sparse` probe of this plan has no error at several budgets, so there is no curve to draw."
 
 
-def section(source: Source, options: estimates.Options) -> tuple[blocks.Section, list[blocks.Finding], dict[str, Any]]:
-    """The section, its findings and its frames (for report.json)."""
+Plans = dict[str, estimates.Sparse | None]
+
+
+def estimated(source: Source, options: estimates.Options) -> Plans:
+    """Plan -> everything estimated about it; None where it has no curve."""
     plans = sorted(source.probe("sparse")["plan"].unique())
+    return {plan: estimates.sparse(source, plan, options) for plan in plans}
+
+
+def section(source: Source, plans: Plans) -> tuple[blocks.Section, list[blocks.Finding], dict[str, Any]]:
+    """The section, its findings and its frames (for report.json)."""
     if not plans:
-        return blocks.Section(id=ID, title=TITLE, blocks=[blocks.Note(text=MISSING)]), [], {}
-    names = protocol_names(source)
+        return blocks.Section(id=ID, title=TITLE, question=QUESTION, blocks=[blocks.Note(text=MISSING)]), [], {}
+    names = source.protocols
     told_apart = len({names[plan] for plan in plans}) == len(plans)
     titles = {plan: names[plan] if told_apart else f"plan {plan}" for plan in plans}
     content: list[Any] = []
     said: list[blocks.Finding] = []
     frames: dict[str, pd.DataFrame] = {}
-    for plan in plans:
-        found = estimates.sparse(source, plan, options)
+    for plan, found in plans.items():
         if len(plans) > 1:
             content.append(blocks.Heading(text=f"Plan {plan}, protocol {names[plan]}"))
         if found is None:
@@ -55,13 +62,24 @@ def section(source: Source, options: estimates.Options) -> tuple[blocks.Section,
         said += plan_findings(source, found, under=titles[plan] if len(plans) > 1 else "")
         frames |= plan_frames(found, f"_{plan}" if len(plans) > 1 else "")
     line = f"{said[0].lead} {said[0].text}" if said else ""
-    made = blocks.Section(id=ID, title=TITLE, finding=line, blocks=content, read=READ, measured=source.plan("sparse"))
+    if source.subject:  # the top of an audit's page has its five lines only
+        content[:0] = _in_words(said[1:])
+    made = blocks.Section(id=ID, title=TITLE, question=QUESTION, finding=line, blocks=content, read=READ,
+                          measured=source.plan("sparse"))  # fmt: skip
     return made, said, frames
+
+
+def _in_words(said: list[blocks.Finding]) -> list[Any]:
+    """The other sentences of an audit; those about each reference open on request."""
+    pairs = [f for f in said if " against " in f.lead]
+    rest = [f for f in said if f not in pairs]
+    folded = blocks.More(summary="Against each reference, in words", blocks=[blocks.Points(findings=pairs)])
+    return [*([blocks.Points(findings=rest)] if rest else []), *([folded] if pairs else [])]
 
 
 def plan_findings(source: Source, found: estimates.Sparse, under: str = "") -> list[blocks.Finding]:
     """All sentences about one plan; `under` names it where there are several."""
-    models, short = estimates.networks(source), source.short
+    models, short = estimates.about(source), source.short
     made = [findings.few_pixels(found, models, short), findings.which_pixels(found, models, short),
             *findings.who_needs_more(found, short), findings.where_they_lie(found)]  # fmt: skip
     said = [f for f in made if f is not None]
@@ -80,7 +98,8 @@ def plan_frames(found: estimates.Sparse, suffix: str) -> dict[str, pd.DataFrame]
 
 def plan_blocks(source: Source, found: estimates.Sparse, protocol: str) -> list[Any]:
     """Curves, budgets, comparisons, places and pictures of one plan."""
-    content = [
+    content: list[Any] = [
+        *pictures.slider(source, found),
         blocks.Heading(text="Error against the ground truth"),
         *_curves(source, found, found.curves, protocol, ""),
     ]
@@ -98,11 +117,12 @@ def _curves(source: Source, found: estimates.Sparse, curve: Any, protocol: str, 
     frame, style = svg.shared_frame(curve.points), svg.styles(source.models, source.short)
     for fill in found.fills:
         points = curve.points[curve.points["factor2"] == fill]
-        panels = _panels(points, found, frame, style, metric)
+        panels = _panels(points, found, frame, style, metric, source.subject)
         legend = [(svg.key(s), s.name) for m, s in style.items() if m in set(points["model"])]
         caption = (
             f"{metric} ({'no unit' if found.unit == '1' else found.unit}) against the share of pixels kept, "
-            f"fill {fill or 'none'}, protocol {protocol}; simultaneous 95 % bands, {sizes(points)}. "
+            f"fill {fill or 'none'}, protocol {protocol}; simultaneous 95 % bands{_beside(source)}, "
+            f"{tables.sizes(points)}. "
             f"Thin dots: the same network on {text.selector_name(found.selectors[0])} pixels."
         )
         name = f"curves-{metric}-{fill}.csv"
@@ -116,10 +136,19 @@ def _curves(source: Source, found: estimates.Sparse, curve: Any, protocol: str, 
     return [shown[0], *others, blocks.Table(table=budgets_table(curve.summary, metric, found))]
 
 
+def _beside(source: Source) -> str:
+    return " of the subject, the references as thin lines on the grey range they span" if source.subject else ""
+
+
 def _panels(
-    points: pd.DataFrame, found: estimates.Sparse, frame: svg.Frame, style: dict[str, svg.Style], metric: str
+    points: pd.DataFrame,
+    found: estimates.Sparse,
+    frame: svg.Frame,
+    style: dict[str, svg.Style],
+    metric: str,
+    subject: str | None,
 ) -> list[tuple[str, Markup]]:
-    control = points[points["factor"] == found.selectors[0]]
+    control = points[(points["factor"] == found.selectors[0]) & (points["model"].isin([subject or m for m in style]))]
     out = []
     for selector in found.selectors:
         mine, name = points[points["factor"] == selector], text.selector_name(selector)
@@ -130,7 +159,7 @@ def _panels(
         )
         alt = f"{metric} against pixels kept by {name}, smallest budget to full image: {said}."
         other = control if selector != found.selectors[0] else control.iloc[:0]
-        out.append((name, svg.curve_panel(mine, other, frame, style, alt)))
+        out.append((name, svg.curve_panel(mine, other, frame, style, alt, subject)))
     return out
 
 
@@ -176,7 +205,7 @@ def _compared(found: estimates.Sparse, protocol: str) -> list[Any]:
     side = "better" if found.better == "lower" else "worse"
     caption = (
         f"Area under the {found.metric} curve, {pair_name(areas)}, per selector and fill: left of the rule at 0 the "
-        f"second is {side}; hollow means undecided. Protocol {protocol}, {sizes(areas)}."
+        f"second is {side}; hollow means undecided. Protocol {protocol}, {tables.sizes(areas)}."
     )
     out.append(blocks.Table(table=tables.html_table(areas, cells, caption=caption, filename="areas.csv")))
     if len(found.ratios):
@@ -242,7 +271,7 @@ def _where(found: estimates.Sparse) -> list[Any]:
             f"{kind} [95 %]": tables.with_intervals(frame),
             "undefined": tables.plain(frame["undefined"].tolist()),
         }
-        caption = CAPTIONS[kind].format(at=text.percent(at), sizes=sizes(frame))
+        caption = CAPTIONS[kind].format(at=text.percent(at), sizes=tables.sizes(frame))
         every = found.where[found.where["kind"] == kind]
         table = blocks.Table(table=tables.html_table(every, cells, caption=caption, filename=f"{kind}.csv"))
         out.append(table if kind == "enrichment" else blocks.More(summary="The shares themselves", blocks=[table]))

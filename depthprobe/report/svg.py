@@ -6,10 +6,13 @@ Figures for papers come from `depthprobe.plots`; a page needs panels that reflow
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
+
+from depthprobe.report import text
 
 WIDTH, HEIGHT = 330, 220
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 8, 34
@@ -65,25 +68,55 @@ def marker(style: Style, x: float, y: float, r: float = 3.2) -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Frame:
-    """The axes that all panels of one figure share: log x from the smallest budget to 1, linear y."""
+    """The axes that all panels of one figure share: x over the measured `levels`, linear y.
 
-    x: tuple[float, float]
+    Convention: `scale`: "log", "linear", or "steps" (levels at equal distances); `share`: they are shares, shown as %.
+    """
+
+    levels: tuple[float, ...]
     y: tuple[float, float]
+    label: str = "pixels kept (log)"
+    scale: str = "log"
+    share: bool = True
 
-    def at(self, budget: float, value: float) -> tuple[float, float]:
+    @property
+    def x(self) -> tuple[float, float]:
+        """The ends of the axis."""
+        return self.levels[0], self.levels[-1]
+
+    def at(self, level: float, value: float) -> tuple[float, float]:
         """Where a point of the data stands in the drawing."""
-        across = math.log(budget / self.x[0]) / (math.log(self.x[1] / self.x[0]) or 1.0)
+        low, here, high = (self._place(v) for v in (self.x[0], level, self.x[1]))
+        across = (here - low) / ((high - low) or 1.0)
         up = (value - self.y[0]) / ((self.y[1] - self.y[0]) or 1.0)
         return LEFT + across * (WIDTH - LEFT - RIGHT), TOP + (1 - up) * (HEIGHT - TOP - BOTTOM)
 
+    def _place(self, level: float) -> float:
+        if self.scale == "steps":
+            return float(self.levels.index(level))
+        return math.log(level) if self.scale == "log" else level
 
-def shared_frame(points: pd.DataFrame) -> Frame:
+    def shown(self, level: float) -> str:
+        """A level as the axis and the hover texts name it."""
+        return f"{100 * level:g} %" if self.share else f"{level:g}"
+
+    def ticks(self) -> list[float]:
+        """The levels that the axis names: those of budgets, else the measured ones where they have room."""
+        if self.share:
+            return _budget_ticks(*self.x)
+        return list(self.levels) if len(self.levels) <= 8 else ticks(*self.x, 5)
+
+
+def shared_frame(points: pd.DataFrame, **axis: Any) -> Frame:
     """Axes that hold every curve and band of `points` (columns level, estimate, band_low, band_high)."""
     values = points[["estimate", "band_low", "band_high"]].to_numpy(float)
     known = values[np.isfinite(values)]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     pad = 0.04 * (high - low) or 0.05 * abs(high) or 1.0
-    return Frame(x=(float(points["level"].min()), float(points["level"].max())), y=(low - pad, high + pad))
+    levels = tuple(sorted(float(v) for v in points["level"].unique()))
+    if axis.get("scale", "log") == "log" and levels[0] <= 0:
+        axis["scale"] = "linear"
+    return Frame(levels=levels, y=(low - pad, high + pad), **axis)
 
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
@@ -95,16 +128,34 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
     return [round(k * step, 12) for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def curve_panel(points: pd.DataFrame, control: pd.DataFrame, frame: Frame, style: dict[str, Style], alt: str) -> Markup:
-    """One selector: a line, markers and a simultaneous band per network; thin dots = the same network on `control`."""
+def curve_panel(
+    points: pd.DataFrame, control: pd.DataFrame, frame: Frame, style: dict[str, Style], alt: str,
+    subject: str | None = None,
+) -> Markup:  # fmt: skip
+    """One selector: a line, markers and a simultaneous band per network; thin dots = the same network on `control`.
+
+    Convention: with a `subject`, only it has markers and band; the others are thin lines on the grey range they span.
+    """
     body = [_axes(frame)]
+    others = points[points["model"] != subject] if subject else points.iloc[:0]
+    if others["model"].nunique() > 1:
+        body.append(_range(others, frame))
     for model, part in points.groupby("model", sort=True):
-        body.append(_line(part.sort_values("level"), frame, style[str(model)]))
+        thin = model in set(others["model"])
+        body.append(_line(part.sort_values("level"), frame, style[str(model)], thin=thin))
     for model, part in control.groupby("model", sort=True):
         path = _path(part.sort_values("level"), "estimate", frame)
         body.append(f'<polyline class="control {style[str(model)].family}" points="{path}"/>')
-    head = f'<svg class="curves" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(alt)}">'
+    size = f'viewBox="0 0 {WIDTH} {HEIGHT}"'
+    head = f'<svg class="curves tips" {size} role="img" tabindex="0" aria-label="{escape(alt)}">'
     return Markup(f"{head}{''.join(body)}</svg>")
+
+
+def _range(others: pd.DataFrame, frame: Frame) -> str:
+    """The grey band from the lowest to the highest of the references at every level."""
+    ends = others.groupby("level")["estimate"].agg(["min", "max"]).reset_index().dropna()
+    outline = f"{_path(ends, 'min', frame)} {_path(ends[::-1], 'max', frame)}"
+    return f'<polygon class="range" points="{outline.strip()}"/>'
 
 
 def _path(part: pd.DataFrame, column: str, frame: Frame) -> str:
@@ -113,16 +164,21 @@ def _path(part: pd.DataFrame, column: str, frame: Frame) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
 
 
-def _line(part: pd.DataFrame, frame: Frame, style: Style) -> str:
+def _line(part: pd.DataFrame, frame: Frame, style: Style, *, thin: bool = False) -> str:
+    dash, path = style.dash or "none", _path(part, "estimate", frame)
+    line = f'<polyline class="line" points="{path}" stroke-dasharray="{dash}"/>'
+    if thin:
+        return f'<g class="{style.family} thin">{line}</g>'
     band = part[np.isfinite(part["band_low"]) & np.isfinite(part["band_high"])]
     outline = f"{_path(band, 'band_low', frame)} {_path(band[::-1], 'band_high', frame)}"
-    dots = "".join(
-        marker(style, *frame.at(b, v)) for b, v in zip(part["level"], part["estimate"], strict=True) if np.isfinite(v)
-    )
-    line = (
-        f'<polyline class="line" points="{_path(part, "estimate", frame)}" stroke-dasharray="{style.dash or "none"}"/>'
-    )
+    dots = "".join(_point(row, frame, style) for row in part.itertuples() if np.isfinite(row.estimate))
     return f'<g class="{style.family}"><polygon class="band" points="{outline.strip()}"/>{line}{dots}</g>'
+
+
+def _point(row: Any, frame: Frame, style: Style) -> str:
+    number = text.interval(row.estimate, row.band_low, row.band_high)
+    said = escape(f"{style.name}, {frame.shown(row.level)}: {number}")
+    return f'<g data-tip="{said}">{marker(style, *frame.at(row.level, row.estimate))}</g>'
 
 
 def _axes(frame: Frame) -> str:
@@ -130,13 +186,13 @@ def _axes(frame: Frame) -> str:
     for value in ticks(*frame.y):
         y = frame.at(frame.x[0], value)[1]
         out.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        out.append(f'<text x="{LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{_tick(value)}</text>')
-    for budget in _budget_ticks(*frame.x):
-        x = frame.at(budget, frame.y[0])[0]
-        anchor = "end" if budget == frame.x[1] else "middle"
+        out.append(f'<text x="{LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{tick(value)}</text>')
+    for level in frame.ticks():
+        x = frame.at(level, frame.y[0])[0]
+        anchor = "end" if level == frame.x[1] and frame.share else "middle"
         out.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
-        out.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="{anchor}">{100 * budget:g} %</text>')
-    out.append(f'<text class="label" x="{LEFT}" y="{HEIGHT - 3}">pixels kept (log)</text>')
+        out.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="{anchor}">{frame.shown(level)}</text>')
+    out.append(f'<text class="label" x="{LEFT}" y="{HEIGHT - 3}">{escape(frame.label)}</text>')
     return "".join(out)
 
 
@@ -153,8 +209,9 @@ def _budget_ticks(low: float, high: float) -> list[float]:
     return kept[::-1]
 
 
-def _tick(value: float) -> str:
-    return f"{value:g}".replace("-", "\N{MINUS SIGN}")
+def tick(value: float) -> str:
+    """A number of an axis."""
+    return text.number(value) if abs(value) >= 1e5 else f"{value:g}".replace("-", "\N{MINUS SIGN}")
 
 
 def bar_scale(lows: Sequence[float], highs: Sequence[float], null: float | None) -> tuple[float, float]:

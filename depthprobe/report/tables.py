@@ -34,8 +34,8 @@ class HtmlTable:
 
 
 def csv_uri(frame: pd.DataFrame) -> str:
-    """The frame as a `data:` link, full precision, no index."""
-    body = frame.to_csv(index=False, lineterminator="\n").encode()
+    """The frame as a `data:` link, no index, numbers to eight digits (report.json has all of them)."""
+    body = frame.to_csv(index=False, lineterminator="\n", float_format="%.8g").encode()
     return "data:text/csv;charset=utf-8;base64," + base64.b64encode(body).decode()
 
 
@@ -64,6 +64,17 @@ def bar_column(frame: pd.DataFrame, *, null: float | None = None, family: Sequen
         bar = svg.interval_bar(estimate, low, high, scale, null=null, decided=bool(decided), family=hue)
         cells.append(Cell(shown=bar, key=repr(estimate)))
     return {f"{text.number(scale[0])} … {text.number(scale[1])}": cells}
+
+
+def sizes(frame: pd.DataFrame) -> str:
+    """`n = 64 samples in 64 groups` of a frame of estimates, ranges where cells differ."""
+    n, groups = (_range(frame[c]) for c in ("n", "groups"))
+    return f"n = {n} samples in {groups} groups"
+
+
+def _range(values: pd.Series) -> str:
+    low, high = int(values.min()), int(values.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def plain(values: Sequence[Any]) -> list[Cell]:

@@ -11,11 +11,14 @@ PLACES = {
 
 
 def number(value: float) -> str:
-    """Three significant digits; four places at most, none above 1000."""
+    """Three significant digits; four places at most, none above 1000, M and G from a million and 10^9 on."""
     if not math.isfinite(value):
         return UNDEFINED
     if value == 0:
         return "0"
+    if abs(value) >= 1e6:
+        size, mark = (1e9, "G") if abs(value) >= 1e9 else (1e6, "M")
+        return f"{number(value / size)} {mark}"
     places = min(4, max(0, 2 - math.floor(math.log10(abs(value)))))
     text = f"{value:,.{places}f}"
     return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "\N{MINUS SIGN}")
@@ -63,6 +66,12 @@ def listed(items: Iterable[str]) -> str:
 def counted(count: int, noun: str, plural: str = "") -> str:
     """`1 sample`, `3 samples`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def clipped(name: str, room: int) -> str:
+    """A name with its middle left out where it is longer than `room` letters; both ends tell names apart."""
+    half = (room - 1) // 2
+    return name if len(name) <= room else f"{name[: room - 1 - half]}\N{HORIZONTAL ELLIPSIS}{name[-half:]}"
 
 
 def verdict(low: float, high: float) -> str:

@@ -27,6 +27,68 @@
     }));
   }
 
+  // Tables: copied as tab-separated text, as they are sorted.
+  const copy = async (table) => {
+    const text = [...table.rows].map((row) => [...row.cells].map((c) => c.innerText.trim()).join("\t")).join("\n");
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const area = document.body.appendChild(document.createElement("textarea"));
+      area.value = text;
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+  };
+  for (const button of document.querySelectorAll("button.copy")) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      await copy(button.closest(".card").querySelector("table"));
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    });
+  }
+
+  // Figures: the values of points under the pointer; with the keyboard, arrow keys walk from point to point.
+  const tip = document.querySelector(".tip");
+  let marked = null;
+  const hide = () => {
+    if (marked) marked.classList.remove("on");
+    marked = null;
+    tip.hidden = true;
+  };
+  const show = (point) => {
+    hide();
+    marked = point;
+    point.classList.add("on");
+    tip.textContent = point.dataset.tip;
+    tip.hidden = false;
+    const box = point.getBoundingClientRect(), root = document.documentElement;
+    const left = Math.min(box.left + box.width / 2 - tip.offsetWidth / 2, root.clientWidth - tip.offsetWidth - 6);
+    tip.style.left = `${Math.max(6, left) + scrollX}px`;
+    const above = box.top - tip.offsetHeight - 8;
+    tip.style.top = `${(above > 0 ? above : box.bottom + 8) + scrollY}px`;
+  };
+  const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+  for (const figure of document.querySelectorAll("svg.tips")) {
+    const points = [...figure.querySelectorAll("[data-tip]")];
+    figure.addEventListener("pointerover", (event) => {
+      const point = event.target.closest("[data-tip]");
+      if (point) show(point);
+    });
+    figure.addEventListener("pointerleave", hide);
+    figure.addEventListener("focus", () => { if (points.length && figure.matches(":focus-visible")) show(points[0]); });
+    figure.addEventListener("blur", hide);
+    figure.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") { hide(); return; }
+      if (!points.length || !(event.key in STEPS || event.key === "Home" || event.key === "End")) return;
+      event.preventDefault();
+      const next = points.indexOf(marked) + STEPS[event.key];
+      const at = event.key === "Home" ? 0 : event.key === "End" ? points.length - 1 : next;
+      show(points[Math.min(Math.max(at, 0), points.length - 1)]);
+    });
+  }
+
   // What is folded away is printed too.
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { d.open = true; }));
 
@@ -101,12 +163,14 @@
       canvas.getContext("2d").putImageData(image, 0, 0);
     };
 
+    const DASHES = ["none", "7 3", "2 3", "9 3 2 3"];
     // The curve beside the pictures: one line and band per model, a mark at the chosen budget.
     const drawCurve = (selector, fill, budget) => {
       const lines = (data.curves || []).filter((c) => c.selector === selector && c.fill === fill);
       part("curve").replaceChildren();
       if (!lines.length) return;
-      const [w, h, left, right, top, bottom] = [640, 230, 58, 130, 14, 40];
+      const w = Math.min(640, Math.max(300, part("curve").clientWidth)), narrow = w < 480;
+      const [h, left, right, top, bottom] = [230, narrow ? 44 : 58, narrow ? 96 : 130, 14, 40];
       const all = lines.flatMap((c) => [...c.low, ...c.high, ...c.estimate]).filter((v) => v !== null);
       const low = Math.min(...all), high = Math.max(...all), first = Math.log(Math.min(...lines.flatMap((c) => c.budget)));
       const span = -first || 1, rise = high - low || 1;
@@ -118,17 +182,23 @@
         make("line", { x1: left, x2: w - right, y1: y(v), y2: y(v), stroke: "var(--line)" }, svg);
         make("text", { x: left - 6, y: y(v) + 4, "text-anchor": "end" }, svg, fixed(v));
       }
-      for (const b of lines[0].budget.filter((_, i, every) => i % 2 === 0 || every.length < 6)) {
-        make("text", { x: x(b), y: h - bottom + 17, "text-anchor": "middle" }, svg, `${fixed(100 * b)} %`);
+      for (const b of lines[0].budget.filter((_, i, every) => i % (narrow ? 4 : 2) === 0 || every.length < (narrow ? 3 : 6))) {
+        make("text", { x: x(b), y: h - bottom + 17, "text-anchor": b === 1 ? "end" : "middle" }, svg, `${fixed(100 * b)} %`);
       }
       make("text", { x: left, y: h - 6 }, svg, `share of pixels kept (log) · ${data.metric}${data.unit === "1" ? "" : ` [${data.unit}]`}`);
       make("line", { x1: x(budget), x2: x(budget), y1: top, y2: h - bottom, stroke: "var(--ink)", "stroke-dasharray": "4 3" }, svg);
+      const beside = lines.filter((c) => c.reference);
+      if (beside.length > 1) {
+        const at = beside[0].budget.map((b, k) => [b, beside.map((c) => c.estimate[k]).filter((v) => Number.isFinite(v))]).filter(([, v]) => v.length);
+        const edge = (pick) => at.map(([b, v]) => `${x(b)},${y(pick(...v))}`);
+        make("polygon", { points: [...edge(Math.max), ...edge(Math.min).reverse()].join(" "), fill: "var(--muted)", opacity: 0.16 }, svg);
+      }
       lines.forEach((c, i) => {
-        const colour = `var(--${c.family})`;
+        const colour = `var(--${c.family})`, wide = c.reference ? 1 : 2.4;
         const forth = c.budget.map((b, k) => `${x(b)},${y(c.high[k] ?? c.estimate[k])}`);
         const back = c.budget.map((b, k) => `${x(b)},${y(c.low[k] ?? c.estimate[k])}`).reverse();
-        make("polygon", { points: [...forth, ...back].join(" "), fill: colour, opacity: 0.2 }, svg);
-        make("polyline", { points: c.budget.map((b, k) => `${x(b)},${y(c.estimate[k])}`).join(" "), fill: "none", stroke: colour, "stroke-width": 2, "stroke-dasharray": ["none", "7 3", "2 3", "9 3 2 3"][i % 4] }, svg);
+        if (!c.reference) make("polygon", { points: [...forth, ...back].join(" "), fill: colour, opacity: 0.2 }, svg);
+        make("polyline", { points: c.budget.map((b, k) => `${x(b)},${y(c.estimate[k])}`).join(" "), fill: "none", stroke: colour, "stroke-width": wide, "stroke-dasharray": beside.length && !c.reference ? "none" : DASHES[i % 4] }, svg);
       });
       // Names from the top down, so that a name pushed out of another's way never passes it.
       const end = (c) => y(c.estimate[c.estimate.length - 1]) + 4;
