@@ -38,11 +38,21 @@ def reporting(out, reached):
     audited(out, lambda done, total, what: setattr(reached, "value", done))
 
 
-def share(out, rank, port):
+def trained(out):
+    """A quick audit of a backbone that is trained first, for a few steps."""
+    from depthprobe.audit import audit, training
+    from depthprobe.data import load_dataset
+
+    training.QUICK, training.QUICK_SCENES = {"steps": 4, "val_every": 2, "batch_size": 4, "log_every": 2}, 8
+    data = load_dataset("scenes", n=2, size=(24, 32), batch_size=1)
+    audit("timm:test_vit?size=32x32", data, out=out, against="none", quick=True, device="cpu", maps=0)
+
+
+def share(work, out, rank, port):
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1",
              "MASTER_PORT": port}  # fmt: skip
     os.environ.update({name: str(value) for name, value in place.items()})
-    audited(out)
+    work(out)
 
 
 @pytest.fixture
@@ -61,12 +71,13 @@ def finished(process):
 
 
 def said(out):
-    """The JSON of page and audit, without what names the folder or counts seconds."""
+    """The JSON of page and audit, without what names the folder, counts seconds or says which commit is checked out."""
     write_report(out, n_boot=200)
     report, record = (json.loads((out / name).read_text()) for name in ("report.json", "audit.json"))
     for key in ("seconds", "command", "stale_parts"):
         report["sidecar"].pop(key)
-    return json.loads(json.dumps([report, record]).replace(str(out), "OUT"))
+    commit = report["sidecar"].pop("commit") or "no commit"  # a long test outlives one
+    return json.loads(json.dumps([report, record]).replace(str(out), "OUT").replace(commit, "COMMIT"))
 
 
 def test_killed_at_random_moments_and_resumed(processes, tmp_path):
@@ -93,17 +104,30 @@ def test_killed_at_random_moments_and_resumed(processes, tmp_path):
     assert not list((tmp_path / "killed").rglob("*.partial"))
 
 
-def test_two_processes_give_the_audit_of_one(processes, tmp_path):
-    finished(processes.Process(target=audited, args=(tmp_path / "one",)))
+def together(processes, work, out):
+    """Two processes do the work."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    both = [processes.Process(target=share, args=(tmp_path / "two", rank, port)) for rank in (0, 1)]
+    both = [processes.Process(target=share, args=(work, out, rank, port)) for rank in (0, 1)]
     for process in both:
         process.start()
     for process in both:
         process.join(timeout=1200)
         assert process.exitcode == 0
+
+
+def test_two_processes_give_the_audit_of_one(processes, tmp_path):
+    finished(processes.Process(target=audited, args=(tmp_path / "one",)))
+    together(processes, audited, tmp_path / "two")
     tables = [read_table(tmp_path / name) for name in ("one", "two")]
     pd.testing.assert_frame_equal(*tables, check_exact=True)
     assert said(tmp_path / "one") == said(tmp_path / "two")
+
+
+def test_two_processes_train_a_backbone_and_audit_it(processes, tmp_path):
+    together(processes, trained, tmp_path)
+    record = json.loads((tmp_path / "audit.json").read_text())
+    assert record["subject"] == "ckpt:train/final"
+    assert record["training"]["recipe"]["steps"] == 4
+    assert set(read_table(tmp_path)["model"]) == {"ckpt:train/final"}
