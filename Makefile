@@ -5,7 +5,7 @@ READY := .venv/.installed
 WORKERS ?= auto
 export MPLBACKEND := Agg
 
-.PHONY: demo test lint figures clean
+.PHONY: demo test lint docs figures clean
 .DEFAULT_GOAL := demo
 
 # Which pixels does a CNN, and which does a Transformer, need to see depth?
@@ -20,12 +20,16 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# The site, into site/: a warning is an error, and nothing is fetched.
+docs: $(READY)
+	$(BIN)/mkdocs build --strict
+
 # Every study again; DEPTHPROBE_NYU=FOLDER adds the real images.
 figures: $(READY)
 	set -e; for study in $(basename $(notdir $(wildcard analyses/a[0-9]*.py))); do $(BIN)/python -m analyses.$$study; done
 
 clean:
-	rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf out site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml
