@@ -86,6 +86,13 @@ def test_how_far_it_looks(whole):
     assert "percentile 50 [50, 50]" in said
 
 
+def test_facts_have_no_interval_and_conduct_no_rank(whole):
+    _, page, _ = whole
+    assert "Cost: parameters 4.20 M, smaller than 0 of 4 references, percentile 0 [0, 0]" in page.text
+    assert re.search(r"per image, alone in its batch 12\.0 \[.*?\] ms, faster than 2 of 4 references", page.text)
+    assert re.search(r"Conduct: scale: median prediction over median truth 1\.02 \[[^]]*\]; spread", page.text)
+
+
 def test_pixels_that_matter_are_named(whole):
     said = line(whole[2], "How few pixels")
     assert re.search(

@@ -28,7 +28,7 @@ def forest(source: Source, found: Sequence[traits.Estimated], filename: str) -> 
         said = "; ".join(f"{source.short[r.model]} {text.interval(r.estimate, r.low, r.high, r.unit)}"
                          for r in one.means.itertuples())  # fmt: skip
         drawn = svg_forest.forest(one.means, style, subject=source.subject, references=source.references,
-                                  right=one.right, alt=f"{title}: {said}.")  # fmt: skip
+                                  right=one.right, exact=one.lead.exact, alt=f"{title}: {said}.")  # fmt: skip
         panels.append((title, drawn))
     means = pd.concat([f.means for f in found], ignore_index=True)
     parts = [f"Means with 95 % intervals, {tables.sizes(means)}, {source.under(means['plan'])}."]
@@ -52,7 +52,7 @@ def curves(source: Source, topic: Topic, options: estimates.Options) -> tuple[li
         (svg.key(s), s.name) for m, s in svg.styles(source.models, source.short).items() if m in set(every["model"])
     ]
     said = text.listed(
-        f"{_metric(source, plot)}{unit_name(points['unit'].iloc[0])} {plot.title}" for plot, points in drawn
+        f"{_metric(source, plot)}{unit_name(points['unit'].iloc[0])} {plot.title}".rstrip() for plot, points in drawn
     )
     bands = "95 % intervals" if any(plot.scale == "steps" for plot, _ in drawn) else "simultaneous 95 % bands"
     beside = " of the subject; the references are thin lines on the grey range they span" if source.subject else ""
@@ -60,7 +60,7 @@ def curves(source: Source, topic: Topic, options: estimates.Options) -> tuple[li
     left_out = len(panels) - MOST_PANELS
     caption += f" {text.counted(left_out, 'panel')} more in the CSV." if left_out > 0 else ""
     name = f"{topic.probe}-curves.csv"
-    figure = blocks.Multiples(panels=panels[:MOST_PANELS], legend=legend, caption=f"{caption[:1].upper()}{caption[1:]}",
+    figure = blocks.Multiples(panels=panels[:MOST_PANELS], legend=legend, caption=caption,
                               csv=tables.csv_uri(every), filename=name)  # fmt: skip
     return [figure], every
 

@@ -40,10 +40,12 @@ def number(source: Source, one: traits.Estimated) -> str:
         return "undefined for it"
     row = mine.iloc[0]
     right = f" (right would be {text.number(one.right)})" if one.right == one.right else ""
+    if one.lead.exact:
+        return f"{text.number(row['estimate'])}{'' if row['unit'] == '1' else ' ' + row['unit']}"
     return f"{text.interval(row['estimate'], row['low'], row['high'], row['unit'])}{right}"
 
 
 def stands(source: Source, one: traits.Estimated) -> str:
     """`on surfaces its gradients are off by 0.0111 [...], better than 2 of 3 references, percentile 67 [33, 100]`."""
     said = (one.lead.plain or f"{one.lead.says} {{}}").format(number(source, one))
-    return f"{said}, {traits.standing(source, one).said()}" if source.references else said
+    return f"{said}, {traits.standing(source, one).said()}" if source.references and one.lead.ranked else said

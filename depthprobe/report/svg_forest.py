@@ -15,12 +15,12 @@ ROOM = 20  # letters of a name beside its number
 
 def forest(
     means: pd.DataFrame, style: dict[str, svg.Style], *, subject: str | None = None, references: Sequence[str] = (),
-    right: float = math.nan, alt: str,
+    right: float = math.nan, exact: bool = False, alt: str,
 ) -> Markup:  # fmt: skip
     """A row per network: its name and number, under them a marker with the interval; the best number on top.
 
     Convention: `means` has model, estimate, low, high, n, groups, unit, better. The subject is bold; the grey band is
-    the range of the references; the dashed rule is what would be `right`.
+    the range of the references; the dashed rule is what would be `right`; `exact` numbers have no interval.
     """
     up = means["better"].iloc[0] != "lower"
     rows = means.sort_values(["estimate", "model"], ascending=[not up, True])
@@ -36,7 +36,7 @@ def forest(
     if math.isfinite(right):
         x = at(right)
         body.append(f'<line class="right" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height - BOTTOM}"/>')
-    body += [_row(row, k * ROW, at, style[str(row.model)], bold=row.model == subject)
+    body += [_row(row, k * ROW, at, style[str(row.model)], bold=row.model == subject, exact=exact)
              for k, row in enumerate(rows.itertuples())]  # fmt: skip
     size = f'viewBox="0 0 {WIDTH} {height}"'
     head = f'<svg class="forest tips" {size} role="img" tabindex="0" aria-label="{escape(alt)}">'
@@ -61,8 +61,9 @@ def _axis(low: float, high: float, at: Any, height: int) -> str:
     return f'<line class="grid" x1="{PAD}" x2="{WIDTH - PAD}" y1="{base}" y2="{base}"/>{"".join(out)}'
 
 
-def _row(row: Any, top: float, at: Any, style: svg.Style, *, bold: bool) -> str:
-    number, middle = text.interval(row.estimate, row.low, row.high), top + 25
+def _row(row: Any, top: float, at: Any, style: svg.Style, *, bold: bool, exact: bool) -> str:
+    number = text.number(row.estimate) if exact else text.interval(row.estimate, row.low, row.high)
+    middle = top + 25
     unit = "" if row.unit == "1" else f" {row.unit}"
     tip = escape(f"{style.name}: {number}{unit}, n = {row.n} in {text.counted(row.groups, 'group')}")
     line = ""

@@ -15,7 +15,8 @@ class Lead:
     levels on the log scale instead (`stats.area`). `right`: the metric whose mean says what would be right. `trait`:
     how the number is named where traits are compared with other networks ("": it is no trait); `word`: what a network
     with the better number is called ("": better, or larger where none is better); `plain`: the number in a sentence
-    ("": `says` and the number); `layers`: the mean over all layers.
+    ("": `says` and the number); `layers`: the mean over all layers; `exact`: a fact that needs no interval; `ranked`:
+    whether a place among others says anything.
     """
 
     key: str
@@ -29,6 +30,8 @@ class Lead:
     word: str = ""
     plain: str = ""
     layers: bool = False
+    exact: bool = False
+    ranked: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

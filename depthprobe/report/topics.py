@@ -34,10 +34,10 @@ COST = Topic(
     title="Cost",
     question="What does it cost to run?",
     leads=(
-        Lead(key="parameters", metric="parameters", says="parameters"),
-        Lead(key="flops", metric="flops", says="operations per image"),
-        Lead(key="latency", metric="latency", says="time per image, alone in its batch"),
-        Lead(key="memory", metric="peak_memory", says="memory above the weights"),
+        Lead(key="parameters", metric="parameters", says="parameters", word="smaller", exact=True),
+        Lead(key="flops", metric="flops", says="operations per image", word="cheaper", exact=True),
+        Lead(key="latency", metric="latency", says="time per image, alone in its batch", word="faster"),
+        Lead(key="memory", metric="peak_memory", says="memory above the weights", word="smaller"),
     ),
     read="Times are medians of several passes on the machine named under Provenance and change with it; parameters and "
     "operations do not. Operations count convolutions, matrix products and attention, two per multiplication.",
@@ -48,14 +48,21 @@ SANITY = Topic(
     title="Sanity",
     question="Does its answer rest on the image, and on what it learnt?",
     leads=(
-        Lead(key="constant", metric="agreement@self", factor=("constant",), says="agreement with an empty image"),
-        Lead(key="noise", metric="agreement@self", factor=("noise",), says="agreement with noise"),
+        Lead(
+            key="constant",
+            metric="agreement@self",
+            factor=("constant",),
+            says="agreement with an empty image",
+            ranked=False,
+        ),
+        Lead(key="noise", metric="agreement@self", factor=("noise",), says="agreement with noise", ranked=False),
         Lead(
             key="weights",
             metric="agreement@self",
             factor=("weights",),
             level=1.0,
             says="agreement with shuffled weights",
+            ranked=False,
         ),
     ),
     read="Each number correlates the answer to the image with the answer to a control that has nothing to say: 0 is as "
@@ -68,9 +75,9 @@ CONDUCT = Topic(
     title="Conduct",
     question="Does it behave as its card declares?",
     leads=(
-        Lead(key="scale", metric="scale", says="scale: median prediction over median truth"),
-        Lead(key="spread", metric="spread", says="spread of the answer over its mean"),
-        Lead(key="repeat", metric="repeat_difference", says="difference between two passes"),
+        Lead(key="scale", metric="scale", says="scale: median prediction over median truth", ranked=False),
+        Lead(key="spread", metric="spread", says="spread of the answer over its mean", ranked=False),
+        Lead(key="repeat", metric="repeat_difference", says="difference between two passes", ranked=False),
     ),
     read="A scale of 1 is right for metric depth. A spread of 0 is a constant answer. Two passes on the same image "
     "should not differ. What is out of the ordinary is said in words at the top of the page.",

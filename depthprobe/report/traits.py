@@ -104,13 +104,15 @@ def estimate(source: Source, probe: str, leads: Sequence[Lead], options: estimat
     table = table[table["plan"] == sorted(table["plan"].unique())[0]]
     by = ["plan", "metric"]
     means = stats.summarise(table, [*by, "model", "family"], **options.both)
-    parts = [estimates.comparable(source, part) for _, part in table.groupby("metric")]
+    facts = {lead.key for lead in leads if lead.exact}  # equal or not, without a test
+    parts = [estimates.comparable(source, part) for key, part in table.groupby("metric") if key not in facts]
     same = pd.concat(parts) if parts else table.iloc[:0]
     gaps = stats.compare(same, by, b=source.subject, **options.both) if len(same) else pd.DataFrame()
     error = error_metric(source)
     return [
         Estimated(lead=lead, metric=lead.metric.format(error=error), means=_of(means, lead.key),
-                  gaps=_of(gaps, lead.key), rows=_of(table, lead.key), right=_right(source, probe, lead))
+                  gaps=_of(gaps, lead.key), rows=_of(table, lead.key),
+                  right=_right(source, probe, lead))
         for lead in leads if lead.key in set(table["metric"])
     ]  # fmt: skip
 
@@ -175,6 +177,8 @@ def standing(source: Source, found: Estimated) -> Standing:
     sure = int(judged.isin(["better", "higher"]).sum())
     below = int(judged.isin(["worse", "lower"]).sum())
     scale = 100 / len(others)
+    if found.lead.exact:  # nothing is left open
+        sure, below = above, len(others) - int(above)
     return Standing(percentile=(above + ties / 2) * scale, low=sure * scale, high=(len(others) - below) * scale,
                     above=int(above), of=len(others), undecided=len(others) - sure - below, word=word)  # fmt: skip
 
