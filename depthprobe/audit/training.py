@@ -9,6 +9,7 @@ from typing import Any
 from depthprobe.data import DATASETS, Dataset
 from depthprobe.functional.protocol import get_protocol
 from depthprobe.models import SCHEMES, load_model
+from depthprobe.ranks import open_ranks
 from depthprobe.study import set_options
 from depthprobe.train import Recipe, fit
 from depthprobe.train.recipes import find_fields
@@ -90,6 +91,8 @@ def train_bare(
     """
     recipe, out = recipe_for(model, data, quick=quick, device=device), Path(out)
     fit(recipe, out, resume=resume, progress=progress, rendering=rendering)
+    with open_ranks(device) as ranks:  # the first process is the last to write
+        ranks.barrier()
     return Trained(f"ckpt:{out / 'final.safetensors'}", record(recipe, out))
 
 
