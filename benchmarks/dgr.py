@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from depthprobe.functional.losses import LOSSES
 from depthprobe.models import DepthModel, load_model
+from depthprobe.probes.cost import counted
 
 SIZE, MANY = (96, 128), 8
 PLACES = ("last_feature", "depth", "each_stage")
@@ -42,10 +42,10 @@ def variants(quick: bool) -> list[str]:
 
 
 def flops(model: DepthModel, image: Tensor) -> int:
-    """Twice the multiplications of convolutions and matrix products."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(image)
-    return int(counter.get_total_flops())
+    """Twice the multiplications of convolutions and matrix products, those of fused attention included."""
+    with torch.no_grad():
+        counts, _ = counted(model, image)
+    return sum(counts.values())
 
 
 def timed(work: Callable[[], Any]) -> Seconds:

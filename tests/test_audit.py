@@ -10,6 +10,7 @@ from depthprobe import audit as package
 from depthprobe.audit import audit, is_bare, presets, references, training
 from depthprobe.audit.training import recipe_for, train_bare
 from depthprobe.cli import app
+from depthprobe.cli.auditing import with_trust
 from depthprobe.data import load_dataset
 from depthprobe.functional.protocol import get_protocol
 from depthprobe.models import MODELS, DepthModel, load_model
@@ -238,6 +239,13 @@ def test_a_bare_backbone_is_trained_then_audited(folder, monkeypatch):
     assert record["training"]["seconds"] > 0
     assert set(record["training"]["scores"]) == set(get_protocol("scenes").metrics)
     assert isinstance(load_model(trained.name), DepthModel)
+
+
+def test_trust_is_given_to_the_schemes_that_ask_for_it():
+    got = [
+        with_trust(name) for name in ("hf:a/b", "ckpt:x.pt?model=timm:resnet18", "onnx:net.onnx", "py:m:f", "zoo:pvt")
+    ]
+    assert got == ["hf:a/b?trust=1", "ckpt:x.pt?model=timm:resnet18&trust=1", "onnx:net.onnx", "py:m:f", "zoo:pvt"]
 
 
 def test_help_teaches_with_examples():

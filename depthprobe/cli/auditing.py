@@ -1,5 +1,6 @@
 """`depthprobe audit`: one network, everything that is asked of it, one page."""
 
+import inspect
 import json
 import os
 import shlex
@@ -81,8 +82,12 @@ def audit(
 
 
 def with_trust(model: str) -> str:
-    """A model's name with the option that lets its file run code."""
-    return f"{model}{'&' if '?' in model else '?'}{TRUST}=1"
+    """A model's name with the option that lets its file run code, where files of its kind can."""
+    from depthprobe.models import SCHEMES
+
+    scheme = model.partition(":")[0]
+    can = scheme in SCHEMES and TRUST in inspect.signature(SCHEMES[scheme]).parameters
+    return f"{model}{'&' if '?' in model else '?'}{TRUST}=1" if can else model
 
 
 def _trained(
