@@ -14,6 +14,7 @@ from depthprobe.publish import TEST_SAMPLES
 from depthprobe.train.recipes import find_fields
 
 STEMS = sorted(path.stem for path in WEIGHTS.glob("*.json"))
+ARMS = ("base", "dgr", "ot", "dgr-ot")
 
 
 def test_every_file_is_small_and_all_together_are():
@@ -45,6 +46,18 @@ def test_a_card_holds_the_recipe_that_made_it(stem):
     for name, test in card["tests"].items():
         if seen in ("mixed", name):  # what it was trained on
             assert 0 < test["scores"]["abs_rel"] < test["prior"]["abs_rel"]
+
+
+@pytest.mark.parametrize("name", sorted({s.partition(".")[0] for s in STEMS if s.endswith(".base")}))
+def test_arms_differ_in_what_is_added_alone(name):
+    recipes = {arm: read_card(f"{name}.{arm}")["recipe"] for arm in ARMS}
+    for arm, recipe in recipes.items():
+        added = {"model", "init_new", "loss", "loss_options"}
+        assert {k: v for k, v in recipe.items() if k not in added} == {
+            k: v for k, v in recipes["base"].items() if k not in added
+        }
+        assert ("dgr=" in recipe["model"]) == ("dgr" in arm)
+        assert (recipe["loss"] == "optimal_transport") == ("ot" in arm)
 
 
 @pytest.mark.slow
