@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-NYU = os.environ.get("DEPTHPROBE_NYU")  # folder of NYU Depth v2, or None
+NYU = os.environ.get("DEPTHPROBE_NYU") or None  # folder of NYU Depth v2, or None
 
 
 def command(doc: str | None, study: str, *, quick: str = "a few samples, seconds") -> argparse.ArgumentParser:

@@ -151,3 +151,8 @@ def test_importing_the_package_loads_nothing_heavy():
 def test_no_benchmark_hides_a_module_of_the_standard_library(path):
     """A script's folder comes first on the path, so a name taken there breaks every script beside it."""
     assert path.stem not in sys.stdlib_module_names
+
+
+def test_names_of_test_files_are_unique():
+    names = [path.name for path in (ROOT / "tests").rglob("*.py")]
+    assert sorted(names) == sorted(set(names))

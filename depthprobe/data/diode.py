@@ -18,7 +18,7 @@ _METRES = DepthEncoding(scale=1.0)
 _WHAT = "the DIODE folder (with val/ or train/)"
 
 
-@DATASETS.register("diode", source="Vasiljevic et al. 2019, DIODE, arXiv:1908.00463")
+@DATASETS.register("diode", source="Vasiljevic et al. 2019, DIODE, arXiv:1908.00463", judged="val")
 def diode(
     *,
     root: str | Path | None = None,
