@@ -4,7 +4,7 @@ Command: python -m benchmarks.train [--models timm:convnext_atto timm:pvt_v2_b0]
 Prints, all in one process and in turns so that every contender meets the same load:
 1. the bare step (forward, loss, backward, fused AdamW on one fixed batch, channels_last) and the loop's step (the same
    plus reading, augmentation, clipping, guard, average, meter), their ratio by wall clock and by CPU time of the whole
-   process (goal <= 1.05);
+   process (goal <= 1.05), and the same without augmentation, which is work on the data;
 2. the parts of the difference, in ms;
 3. the bare step with and without the memory that the loop lets the C library keep, each in its own process;
 4. images per second in float32 and bf16-mixed, and compiled (with --compile: building takes a minute or more).
@@ -107,16 +107,19 @@ def in_turns(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[s
 
 def overhead(model: str, size: tuple[int, int], batch: int, rounds: int, folder: str) -> None:
     plan = recipe(model, size, batch)
-    with loop(plan, folder) as training:
-        found = in_turns({"bare": bare_step(plan), "loop": training.train_step}, rounds)
+    still = recipe(model, size, batch, flip=0.0, colour=0.0)
+    with loop(plan, folder) as training, loop(still, folder) as unaugmented:
+        works = {"bare": bare_step(plan), "loop": training.train_step, "unaugmented": unaugmented.train_step}
+        found = in_turns(works, rounds)
         print(f"\n{model}, {batch} images of {size[0]}x{size[1]}, {torch.get_num_threads()} threads, {rounds} rounds")
         for k, what in enumerate(("wall", "CPU")):
-            bare, ours = ([one[k] for one in found[name]] for name in ("bare", "loop"))
-            ratios = sorted(b / a for a, b in zip(bare, ours, strict=True))
+            bare, ours, other_ours = ([one[k] for one in found[name]] for name in works)
+            ratios, without = (sorted(b / a for a, b in zip(bare, x, strict=True)) for x in (ours, other_ours))
             one, other = (1e3 * statistics.median(times) for times in (bare, ours))
             print(
                 f"  {what:4}: bare {one:6.1f} ms | loop {other:6.1f} ms | ratio {statistics.median(ratios):.3f} "
-                f"(range {ratios[0]:.2f} to {ratios[-1]:.2f}; of the best {min(ours) / min(bare):.3f})"
+                f"(range {ratios[0]:.2f} to {ratios[-1]:.2f}; of the best {min(ours) / min(bare):.3f}) | "
+                f"without augmentation {statistics.median(without):.3f}"
             )
         print(f"  parts: {parts(training, rounds)}")
 
