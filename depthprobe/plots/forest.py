@@ -104,8 +104,9 @@ def _limits(ax: Axes, frame: pd.DataFrame, zero: float | None, ratio: bool) -> N
         pad = 0.06 * (high - low) or 0.1
         left, right = min(np.exp(low - pad), held[0]), max(np.exp(high + pad), held[1])
         ax.set_xlim(left, right)
-        ticks = [t for t in (0.1, 0.2, 0.33, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50) if left <= t <= right]
-        ax.set_xticks(ticks or [1.0])
+        scales = (0.1, 0.2, 0.33, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50), (0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.4, 1.5)
+        coarse, fine = ([t for t in scale if left <= t <= right] for scale in scales)
+        ax.set_xticks(coarse if len(coarse) > 1 else fine or [1.0])
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}×"))
     else:
