@@ -15,7 +15,10 @@ from depthprobe.models.dgr import BLOCKS, Variant, attach_dgr, detach_dgr, refin
 from depthprobe.models.dgr_blocks import KERNELS, PRESETS
 from depthprobe.provenance import model_identity, weights_digest
 from depthprobe.train import save_weights
+from depthprobe.train.recipes import find_fields
 
+ZOO = [name for name in MODELS if name.startswith("zoo:")]
+REFINED = [name for name in ZOO if "dgr=" in find_fields(name)["model"]]
 SMALL = "timm:convnext_atto?size=64x64"
 PLACES = ["last_feature", "each_stage", "depth", "decoder.upper", "decoder.refine.1/decoder.refine.2"]
 BACKBONES = ["resnet10t", "convnext_atto", "pvt_v2_b0", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224",
@@ -72,12 +75,21 @@ def step(model):
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("name", [n for n in MODELS if n.startswith("zoo:")])
+@pytest.mark.parametrize("name", sorted(set(ZOO) - set(REFINED)))
 def test_a_trained_network_answers_as_before(name, place):
     picture = image(1, (96, 128))
     before = answer(load_model(name), picture)
     for text in STABLE if place in ("last_feature", "depth") else STABLE[:1]:
         assert (answer(load_model(f"{name}?dgr={text.format(place)}"), picture) - before).abs().max() == 0
+
+
+@pytest.mark.parametrize("name", REFINED)
+def test_a_network_that_was_trained_with_it_has_it_and_takes_no_second(name):
+    model = load_model(name)
+    added = [p for at, p in model.net.named_parameters() if "dgr" in at]
+    assert any(p.abs().max() > 0 for p in added)
+    with pytest.raises(ValueError, match=r"no layer with a child `dgr`.*detach_dgr takes them off"):
+        load_model(f"{name}?dgr=last_feature")
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
