@@ -108,7 +108,7 @@ def test_every_command_line_of_the_readme_is_one(monkeypatch):
         _check(line, [], monkeypatch)
 
 
-@pytest.mark.parametrize("command", ["run", "compare", "report", "scenes", "train"])
+@pytest.mark.parametrize("command", ["run", "audit", "compare", "report", "scenes", "train"])
 def test_examples_in_the_help_of_commands_parse(command, site):
     sections = site.command_page().split("\n## ")
     (section,) = [text for text in sections if text.startswith(f"{command}\n")]

@@ -53,7 +53,16 @@ class CuesPlan:
     "cues",
     plan=CuesPlan,
     axes={"factor": "cue", "level": "strength"},
-    quick={"cues": (("vertical_position", (0.0, 0.2)), ("roll", (0.0, 10.0)), ("fog", (0.0, 1.0)))},
+    quick={
+        "cues": (
+            ("vertical_position", (0.0, 0.2)),
+            ("roll", (0.0, 10.0)),
+            ("fog", (0.0, 1.0)),
+            ("paste_position", (1.0, 0.8)),
+            ("paste_size", (1.0, 0.8)),
+            ("paste_aside", (0.0, 1.0)),  # on photographs
+        )
+    },
 )
 def cues(model: DepthModel, batch: Batch, plan: CuesPlan) -> pd.DataFrame:
     """Rows of what is read at every strength of every cue, and of the slope of that on the dose, per sample.
