@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from depthprobe import audit as package
 from depthprobe.audit import audit, is_bare, presets, references, training
+from depthprobe.audit.measure import same
 from depthprobe.audit.training import recipe_for, train_bare
 from depthprobe.cli import app
 from depthprobe.cli.auditing import with_trust
@@ -239,6 +240,15 @@ def test_a_bare_backbone_is_trained_then_audited(folder, monkeypatch):
     assert record["training"]["seconds"] > 0
     assert set(record["training"]["scores"]) == set(get_protocol("scenes").metrics)
     assert isinstance(load_model(trained.name), DepthModel)
+
+
+def test_a_network_is_no_reference_for_itself_by_another_name():
+    subject = load_model("zoo:pvt")
+    others = [
+        one for one in references.references("zoo", load_dataset("scenes", n=1)) if not same(load_model(one), subject)
+    ]
+    assert sorted(others) == ["zoo:convnext.mixed", "zoo:efficientnet.mixed", "zoo:swin.mixed"]
+    assert not same(load_model("oracle:row"), load_model("oracle:constant"))
 
 
 def test_trust_is_given_to_the_schemes_that_ask_for_it():

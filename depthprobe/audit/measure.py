@@ -68,7 +68,7 @@ def audit(
     subject = load_model(name) if trained or isinstance(model, str) else model
     protocol = presets.judging(data.protocol, subject.card.output)
     tried(subject, data, protocol)
-    others = {one: load_model(one) for one in references(against, data) if one != subject.card.name}
+    others = {one: other for one in references(against, data) if not same(other := load_model(one), subject)}
     if os.environ.get("RANK", "0") == "0":
         _write_record(out, subject, [one.card.name for one in others.values()], quick=quick, trained=trained)
     return run(
@@ -84,6 +84,12 @@ def audit(
         refusals="note",
         cache=cache_folder() if resume else None,
     )
+
+
+def same(model: DepthModel, subject: DepthModel) -> bool:
+    """Whether it is the subject itself, be it by another name (`zoo:pvt`, `zoo:pvt.mixed`)."""
+    one, other = model.card, subject.card
+    return one.name == other.name or (one.digest != "" and one.digest == other.digest)
 
 
 def tried(model: DepthModel, data: Dataset, protocol: Protocol) -> None:
