@@ -234,7 +234,7 @@ def test_a_bare_backbone_is_trained_then_audited(folder, monkeypatch):
     assert seen[-1] == (4, 4)
     table = audit(name, data, out=out, against="none", quick=True, device="cpu", maps=0)
     record = json.loads((out / "audit.json").read_text())
-    assert record["subject"] == table["model"].iloc[0] == "ckpt:train/final"
+    assert record["subject"] == table["model"].iloc[0] == name
     assert record["training"] == json.loads(json.dumps(trained.record)), "nothing is trained twice"
     assert record["training"]["recipe"]["model"] == name
     assert record["training"]["seconds"] > 0

@@ -226,11 +226,13 @@ def test_the_head_declares(whole):
     assert "depthprobe audit py:mine:net --against zoo" in text
 
 
-def test_a_recipe_is_part_of_the_head(tmp_path):
-    training = {"recipe": {"name": "<short>", "steps": 300}, "seconds": 61.5, "scores": {"abs_rel": 0.2}}
+def test_a_training_is_in_the_head_in_short_and_whole_in_the_provenance(tmp_path):
+    training = {"recipe": {"steps": 300, "lr": 0.001, "crop": "<short>"}, "seconds": 61.5, "scores": {"abs_rel": 0.2}}
     table = audits.make_audit(6, sparse=False)
     page, _ = report(tmp_path, table=table, training=training, maps=0)
-    assert "in 61.5 s, name <short>, steps 300, abs_rel 0.2" in page.text
+    assert "in 61.5 s, steps 300, lr 0.001, then abs_rel 0.200 in validation" in page.text
+    assert "training.recipe.crop" in page.text
+    assert page.text.count("<short>") == 1
 
 
 def test_names_cannot_inject(tmp_path):

@@ -1,5 +1,6 @@
 """audit(): the run."""
 
+import dataclasses
 import json
 import os
 from collections.abc import Sequence
@@ -66,6 +67,8 @@ def audit(
         trained = train_bare(model, data, out / TRAINING, quick=quick, resume=resume, device=device)
     name = trained.name if trained else model if isinstance(model, str) else model.card.name
     subject = load_model(name) if trained or isinstance(model, str) else model
+    if trained and isinstance(model, str):  # known by what the user named; its tag says which weights
+        subject.card = dataclasses.replace(subject.card, name=model)
     protocol = presets.judging(data.protocol, subject.card.output)
     tried(subject, data, protocol)
     others = {one: other for one in references(against, data) if not same(other := load_model(one), subject)}

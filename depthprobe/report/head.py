@@ -10,6 +10,7 @@ import depthprobe
 from depthprobe.report import blocks, tables, text
 from depthprobe.report.source import NOT_RECORDED, Source, flat
 
+RECIPE = ("dataset", "steps", "batch_size", "lr", "loss")  # the fields of a training that the head names
 CARD_FACTS = ("output", "parameters", "size")
 
 
@@ -52,13 +53,12 @@ def _training(training: Mapping[str, Any]) -> list[tuple[str, str]]:
     """By what recipe the audited network was trained here, where it was."""
     if not training:
         return []
-    parts = [("recipe", training.get("recipe") or {}), ("scores", training.get("scores") or {})]
-    said = [
-        f"{n} {v}" for name, fields in parts for n, v in flat(fields if isinstance(fields, Mapping) else {name: fields})
-    ]
-    seconds = training.get("seconds")
-    time = [f"in {text.number(float(seconds))} s"] if isinstance(seconds, int | float) else []
-    return [("Trained here", ", ".join([*time, *said]))]
+    recipe, scores, seconds = training.get("recipe") or {}, training.get("scores") or {}, training.get("seconds")
+    said = [f"in {text.number(float(seconds))} s"] if isinstance(seconds, int | float) else []
+    said += [f"{field.replace('_', ' ')} {recipe[field]}" for field in RECIPE if field in recipe]
+    judged = [f"{name} {text.number(float(value))}" for name, value in scores.items()]
+    said += [f"then {text.listed(judged)} in validation"] if judged else []
+    return [("Trained here", f"{', '.join(said)}; the whole recipe is under Provenance")]
 
 
 def summary(source: Source) -> dict[str, str]:
@@ -198,6 +198,7 @@ def provenance(source: Source) -> blocks.Section:
              ("seeds", ", ".join(map(str, sorted(table["seed"].unique()))))]  # fmt: skip
     known = ("version", "schema_version", "command", "commit", "device", "python", "platform", "versions", "dataset")
     facts += flat({k: side[k] for k in known if k in side})
+    facts += flat({"training": source.audit.training}) if source.audit and source.audit.training else []
     facts += [(name, NOT_RECORDED) for name in ("commit", "versions") if not side.get(name)]
     facts += [(f"seconds, {s['probe']}, {s['model']}", str(s["seconds"])) for s in side.get("seconds") or []]
     frame = pd.DataFrame(facts, columns=["fact", "value"])
