@@ -62,6 +62,9 @@ def open_ranks(device: str = "auto") -> Iterator[Ranks]:
     take unequally long; a process that died ends it at once, and one that gives no sign of life (a machine that is
     gone) ends all others after LOST_AFTER seconds.
 
+    Processes that have met may not part and meet again: what trains and then measures opens its ranks once around both,
+    and what opens them within that block joins the same meeting.
+
     Raises:
         ConnectionError: at a barrier that another process did not live to reach.
     """
@@ -74,6 +77,7 @@ def open_ranks(device: str = "auto") -> Iterator[Ranks]:
 
     local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
     strategy = DDPStrategy(process_group_backend="gloo", timeout=datetime.timedelta(days=7))
+    met = torch.distributed.is_initialized()
     fabric = Fabric(accelerator="cpu", devices=local, num_nodes=max(1, world // local), strategy=strategy)
     fabric.launch()
     threads = torch.get_num_threads()
@@ -91,7 +95,7 @@ def open_ranks(device: str = "auto") -> Iterator[Ranks]:
     finally:
         pulse.stop()
         torch.set_num_threads(threads)
-        if torch.distributed.is_initialized():
+        if not met and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
 
 

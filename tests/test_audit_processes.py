@@ -128,6 +128,6 @@ def test_two_processes_give_the_audit_of_one(processes, tmp_path):
 def test_two_processes_train_a_backbone_and_audit_it(processes, tmp_path):
     together(processes, trained, tmp_path)
     record = json.loads((tmp_path / "audit.json").read_text())
-    assert record["subject"] == "ckpt:train/final"
+    assert record["subject"] == "timm:test_vit?size=32x32"
     assert record["training"]["recipe"]["steps"] == 4
-    assert set(read_table(tmp_path)["model"]) == {"ckpt:train/final"}
+    assert set(read_table(tmp_path)["model"]) == {"timm:test_vit?size=32x32"}

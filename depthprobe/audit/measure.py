@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from depthprobe.functional.protocol import Protocol
 from depthprobe.models import DepthModel, load_model
 from depthprobe.probes import PROBES
 from depthprobe.provenance import plain
+from depthprobe.ranks import open_ranks
 from depthprobe.run import Progress, run
 from depthprobe.schema import write_atomic
 
@@ -63,30 +63,31 @@ def audit(
     """
     out = Path(out)
     data = presets.open_data(dataset, {}, quick=quick) if isinstance(dataset, str) else dataset
-    if trained is None and isinstance(model, str) and is_bare(model):
-        trained = train_bare(model, data, out / TRAINING, quick=quick, resume=resume, device=device)
-    name = trained.name if trained else model if isinstance(model, str) else model.card.name
-    subject = load_model(name) if trained or isinstance(model, str) else model
-    if trained and isinstance(model, str):  # known by what the user named; its tag says which weights
-        subject.card = dataclasses.replace(subject.card, name=model)
-    protocol = presets.judging(data.protocol, subject.card.output)
-    tried(subject, data, protocol)
-    others = {one: other for one in references(against, data) if not same(other := load_model(one), subject)}
-    if os.environ.get("RANK", "0") == "0":
-        _write_record(out, subject, [one.card.name for one in others.values()], quick=quick, trained=trained)
-    return run(
-        {name: subject, **others} if isinstance(model, str) else [subject, *others.values()],
-        presets.plans(protocol, quick=quick),
-        data,
-        out=out,
-        resume=resume,
-        device=device,
-        progress=progress,
-        maps=maps,
-        limits=presets.limits(len(data), quick=quick),
-        refusals="note",
-        cache=cache_folder() if resume else None,
-    )
+    with open_ranks(device) as ranks:  # once around the training and the run
+        if trained is None and isinstance(model, str) and is_bare(model):
+            trained = train_bare(model, data, out / TRAINING, quick=quick, resume=resume, device=device)
+        name = trained.name if trained else model if isinstance(model, str) else model.card.name
+        subject = load_model(name) if trained or isinstance(model, str) else model
+        if trained and isinstance(model, str):  # known by what the user named; its tag says which weights
+            subject.card = dataclasses.replace(subject.card, name=model)
+        protocol = presets.judging(data.protocol, subject.card.output)
+        tried(subject, data, protocol)
+        others = {one: other for one in references(against, data) if not same(other := load_model(one), subject)}
+        if ranks.first:
+            _write_record(out, subject, [one.card.name for one in others.values()], quick=quick, trained=trained)
+        return run(
+            {name: subject, **others} if isinstance(model, str) else [subject, *others.values()],
+            presets.plans(protocol, quick=quick),
+            data,
+            out=out,
+            resume=resume,
+            device=device,
+            progress=progress,
+            maps=maps,
+            limits=presets.limits(len(data), quick=quick),
+            refusals="note",
+            cache=cache_folder() if resume else None,
+        )
 
 
 def same(model: DepthModel, subject: DepthModel) -> bool:

@@ -90,9 +90,9 @@ def train_bare(
         FloatingPointError: if the training diverges.
     """
     recipe, out = recipe_for(model, data, quick=quick, device=device), Path(out)
-    fit(recipe, out, resume=resume, progress=progress, rendering=rendering)
-    with open_ranks(device) as ranks:  # the first process is the last to write
-        ranks.barrier()
+    with open_ranks(device) as ranks:
+        fit(recipe, out, resume=resume, progress=progress, rendering=rendering)
+        ranks.barrier()  # the first process is the last to write
     return Trained(f"ckpt:{out / 'final.safetensors'}", record(recipe, out))
 
 

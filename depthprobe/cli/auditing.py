@@ -60,6 +60,7 @@ def audit(
     from depthprobe.audit import audit as measure
     from depthprobe.audit.presets import open_data
     from depthprobe.cli import console, flagged
+    from depthprobe.ranks import open_ranks
 
     first, started = os.environ.get("RANK", "0") == "0", time.perf_counter()
     flags = {"root": root, "split": split, "n": n, "size": size, "kind": kind, "batch_size": batch_size,
@@ -67,14 +68,15 @@ def audit(
     options = flagged.dataset({"name": dataset}, dataset, flags, data or [])
     opened = open_data(str(options.pop("name")), options, quick=quick)
     name = with_trust(model) if trust else model
-    trained = _trained(name, opened, out, quick=quick, resume=resume, device=device, first=first)
-    if first:
-        console.say(f"{name} on {console.counted(len(opened), 'sample')} of {opened.name} → {out}")
-    with progress_bar(first) as progress:
-        table = measure(
-            name, opened, out=out, against=against or "zoo", quick=quick, resume=resume, device=device,
-            progress=progress, maps=maps, trained=trained,
-        )  # fmt: skip
+    with open_ranks(device):  # once around the training and the run
+        trained = _trained(name, opened, out, quick=quick, resume=resume, device=device, first=first)
+        if first:
+            console.say(f"{name} on {console.counted(len(opened), 'sample')} of {opened.name} → {out}")
+        with progress_bar(first) as progress:
+            table = measure(
+                name, opened, out=out, against=against or "zoo", quick=quick, resume=resume, device=device,
+                progress=progress, maps=maps, trained=trained,
+            )  # fmt: skip
     if first:
         _tell(table, out, page=page, quick=quick)
         console.say(f"Table: {out} ({len(table):,} rows), in {time.perf_counter() - started:.0f} s")

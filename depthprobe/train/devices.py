@@ -32,7 +32,7 @@ def open_fabric(recipe: Recipe) -> Iterator[Fabric]:
     Raises:
         ValueError: if the device is not there, or does not offer the precision.
     """
-    kind = pick_device(recipe.device).type
+    kind, met = pick_device(recipe.device).type, torch.distributed.is_initialized()  # within `open_ranks`
     fabric = Fabric(accelerator=kind, precision=precision_of(recipe, kind), **_processes(recipe))
     fabric.launch()
     threads = torch.get_num_threads()
@@ -43,7 +43,7 @@ def open_fabric(recipe: Recipe) -> Iterator[Fabric]:
             yield fabric
     finally:
         torch.set_num_threads(threads)
-        if fabric.world_size > 1 and torch.distributed.is_initialized():
+        if fabric.world_size > 1 and not met and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
 
 
