@@ -200,7 +200,9 @@ def hub(root):
     rng = np.random.default_rng(0)
     images = [encoded(rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)) for _ in range(3)]
     depths = [encoded(np.full(SIZE, 2500, np.uint16)) for _ in range(3)]
-    columns = {"image": images, "depth": depths, "scene": ["a", "a", "b"], "name": ["x", "y", "z"]}
+    stored = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    columns = {"image": pa.array(images, stored), "depth": pa.array(depths, stored), "scene": ["a", "a", "b"],
+               "name": ["x", "y", "z"]}  # fmt: skip
     picture_type = {"_type": "Image"}
     text_type = {"dtype": "string", "_type": "Value"}
     features = {"image": picture_type, "depth": picture_type, "scene": text_type, "name": text_type}

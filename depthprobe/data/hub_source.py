@@ -72,22 +72,35 @@ class Rows:
 
 
 def open_rows(source: Source, *, needed: Sequence[str], known: Sequence[str]) -> Rows:
-    """The rows of a source, pictures left encoded.
+    """The rows of a source, these columns alone, pictures left encoded.
 
     Raises:
-        ValueError: if a column is missing; lists those there are.
+        ValueError: if a column is missing (lists those there are), or reading one would open files that it names.
     """
+    columns = list(dict.fromkeys((*needed, *known)))
     features = source.table.features or {}
-    if absent := [column for column in (*needed, *known) if column not in features]:
+    if absent := [column for column in columns if column not in features]:
         raise ValueError(
             f"Expected {source.name} to have the columns {[*needed, *known]}, but {absent} are not among "
             f"{sorted(features)}; name them by `image`, `depth`, `ids` and `groups`."
         )
-    table, picture = source.table, _datasets().Image
+    table, picture = source.table.select_columns(columns), _datasets().Image
     for column in needed:
         if isinstance(features[column], picture):
             table = table.cast_column(column, picture(decode=False))
+    if opening := [column for column in columns if _opens_files(table.features[column])]:
+        raise ValueError(
+            f"Expected the columns {opening} of {source.name} to hold pictures, arrays or names, but they hold "
+            f"{[str(features[column]) for column in opening]}, which may name files elsewhere; choose others."
+        )
     return Rows(source, table)
+
+
+def _opens_files(feature: Any) -> bool:
+    """Whether reading a cell may open a file that it names: pictures, sound and films, in lists and structs too."""
+    if isinstance(feature, dict | list):
+        return any(map(_opens_files, feature.values() if isinstance(feature, dict) else feature))
+    return bool(getattr(feature, "decode", False)) or _opens_files(getattr(feature, "feature", []))
 
 
 def open_repo(repo: str, split: str, *, config: str | None, revision: str | None, streaming: bool) -> Source:

@@ -104,6 +104,51 @@ def test_what_datasets_saves(tmp_path, streaming):
         load_dataset("hub", root=tmp_path / "two", split="val")
 
 
+@pytest.fixture
+def opened():
+    """The files that are opened while a test runs."""
+    seen, on = [], [True]
+    sys.addaudithook(lambda event, args: seen.append(str(args[0])) if event == "open" and on else None)
+    yield seen
+    on.clear()
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_no_cell_opens_a_file_that_it_names(tmp_path, streaming, opened):
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(png(np.full((H, W), 4321, np.uint16)))
+    named, here = {"bytes": None, "path": str(secret)}, {"path": None}
+    picture = datasets.Image()
+    whole = datasets.Features({"image": picture, "depth": picture, "other": picture, "list": [picture],
+                               "struct": {"depth": picture}})  # fmt: skip
+    colours, numbers = png(np.zeros((H, W, 3), np.uint8)), png(np.full((H, W), 2500, np.uint16))
+    rows = {"image": [here | {"bytes": colours}], "depth": [here | {"bytes": numbers}], "other": [named],
+            "list": [[named]], "struct": [{"depth": named}]}  # fmt: skip
+    (tmp_path / "copy").mkdir()
+    plain = datasets.Features({name: without_decoding(feature) for name, feature in whole.items()})
+    table = datasets.Dataset.from_dict(rows, features=plain).cast(whole)
+    table.to_parquet(tmp_path / "copy/test.parquet")
+    del opened[:]
+    options = {"root": tmp_path / "copy", "streaming": streaming, "n": 1}
+    assert load_dataset("hub", **options).load([0])[0].depth.unique() == 2.5
+    for column in ("list", "struct"):
+        with pytest.raises(ValueError, match=rf"columns \['{column}'\] of .* which may name files elsewhere"):
+            load_dataset("hub", **options, depth=column)
+    with pytest.raises(ValueError, match=r"columns \['other'\]"):
+        load_dataset("hub", **options, ids="other")
+    with pytest.raises(SampleError, match="it only names a file"):
+        load_dataset("hub", **options, depth="other").load([0])
+    assert not [file for file in opened if "secret" in file]
+
+
+def without_decoding(feature):
+    if isinstance(feature, datasets.Image):
+        return datasets.Image(decode=False)
+    if isinstance(feature, dict):
+        return {name: without_decoding(one) for name, one in feature.items()}
+    return [without_decoding(feature[0])] if isinstance(feature, list) else feature
+
+
 def test_a_saved_copy_that_names_files_outside_is_refused(tmp_path):
     rows_of([np.ones((H, W))]).save_to_disk(tmp_path / "one")
     state = tmp_path / "one/state.json"
