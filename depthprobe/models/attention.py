@@ -1,7 +1,7 @@
 """Reading attention maps: fused attention off for a while, every map with the places of its tokens.
 
-Knows the attention of timm: plain token grids with class or register tokens, Swin's (shifted, padded, non-square)
-windows, and PVT's spatial reduction. Such a layer has a child `attn_drop`, through which its map passes.
+Knows the layouts of timm and transformers: plain token grids with class or register tokens, timm's (shifted, padded,
+non-square) windows of Swin, and the spatial reduction of PVT and SegFormer.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from depthprobe.functional.attention import allowed_pairs, grid_places, reduced_places, window_places
+from depthprobe.models.attention_taps import HOW, attention_modules, tap, unfused
 
 T = TypeVar("T")
 PREFIX = 16
@@ -38,31 +39,13 @@ class AttentionMap:
         return (equal / equal.sum(-1, keepdim=True)).nan_to_num()[None, :, None]
 
 
-def attention_modules(net: nn.Module) -> dict[str, nn.Module]:
-    """The layers whose attention can be read, by dotted name."""
-    return {name: m for name, m in net.named_modules() if isinstance(getattr(m, "attn_drop", None), nn.Module)}
-
-
-@contextlib.contextmanager
-def unfused(net: nn.Module) -> Iterator[nn.Module]:
-    """Fused attention, which never forms a map, off for the block; every layer's own setting is restored after it."""
-    fused = {m: m.fused_attn for m in net.modules() if isinstance(getattr(m, "fused_attn", None), bool)}
-    try:
-        for module in fused:
-            module.fused_attn = False  # type: ignore[assignment]
-        yield net
-    finally:
-        for module, setting in fused.items():
-            module.fused_attn = setting
-
-
 @contextlib.contextmanager
 def capture_attention(
     net: nn.Module, read: Callable[[AttentionMap], T], *, size: tuple[int, int]
 ) -> Iterator[dict[str, T]]:
     """Collect `read(map)` of every attention layer that runs in the block, by name, in the order in which they run.
 
-    Convention: `size` is the (h, w) of the image that the network reads. Maps are read as they arise and not kept.
+    Convention: `size` is the (h, w) of what the network itself is given. Maps are read as they arise and not kept.
 
     Raises:
         ValueError: if the network has no attention that can be read, none was captured, or the tokens of a layer do not
@@ -71,8 +54,8 @@ def capture_attention(
     layers = attention_modules(net)
     if not layers:
         raise ValueError(
-            "Expected attention layers with a child `attn_drop`, as timm's have, but the network has none; give a "
-            "Transformer of timm, or name the softmax's dropout `attn_drop`."
+            f"Expected attention layers that can be read ({HOW}), but the network has none; give a Transformer of "
+            "timm or transformers, or name the softmax's dropout `attn_drop`."
         )
     found: dict[str, T] = {}
     inputs: dict[str, tuple[Any, ...]] = {}
@@ -84,9 +67,9 @@ def capture_attention(
 
         return note
 
-    def reading(name: str, module: nn.Module, block: nn.Module) -> Callable[[nn.Module, Any], None]:
-        def look(_: nn.Module, args: Any) -> None:
-            found[name] = read(_layer(name, args[0], module, block, inputs, size))
+    def reading(name: str, module: nn.Module, block: nn.Module) -> Callable[[Tensor], None]:
+        def look(weights: Tensor) -> None:
+            found[name] = read(_layer(name, weights, module, block, inputs, size))
 
         return look
 
@@ -97,8 +80,7 @@ def capture_attention(
             parent = name.rpartition(".")[0]
             handles.append(known[parent].register_forward_pre_hook(noting(parent)))
             handles.append(module.register_forward_pre_hook(noting(name)))
-            drop: Any = module.attn_drop
-            handles.append(drop.register_forward_pre_hook(reading(name, module, known[parent])))
+            handles.append(tap(module, reading(name, module, known[parent])))
         with unfused(net):
             yield found
     finally:
@@ -130,8 +112,7 @@ def _layer(
             f"got {tuple(weights.shape)}; its layout is not known."
         )
     count, keys = int(weights.shape[-2]), int(weights.shape[-1])
-    given = args[1] if len(args) > 1 and isinstance(args[1], tuple | list | torch.Size) else None
-    grid, stride, prefix = _tokens(name, count, size, given)
+    grid, stride, prefix = _tokens(name, count, size, _given(args), _patch(module))
     places = torch.cat([torch.full((prefix, 2), torch.nan, dtype=torch.float64), grid_places(grid, stride)])
     seen = places if keys == count else _reduced(name, module, keys, grid, stride)
     return AttentionMap(weights[:, None], places[None], seen[None], torch.ones(1, count, keys, dtype=torch.bool))
@@ -167,15 +148,28 @@ def _reduced(name: str, module: nn.Module, keys: int, grid: tuple[int, int], str
     return places
 
 
+def _given(args: tuple[Any, ...]) -> tuple[int, int] | None:
+    """The grid that a layer is told beside its tokens: as one pair (timm's PVT) or as height and width (SegFormer)."""
+    if len(args) > 1 and isinstance(args[1], tuple | list | torch.Size):
+        return _pair(args[1])
+    two = args[1:3]
+    return _pair(two) if len(two) == 2 and all(type(side) is int for side in two) else None
+
+
+def _patch(module: Any) -> int | None:
+    """The side of a patch in pixels, where a layer's configuration says it."""
+    side = getattr(getattr(module, "config", None), "patch_size", None)
+    return side if isinstance(side, int) else None
+
+
 def _tokens(
-    name: str, count: int, size: tuple[int, int], given: Any
+    name: str, count: int, size: tuple[int, int], given: tuple[int, int] | None, patch: int | None
 ) -> tuple[tuple[int, int], tuple[float, float], int]:
     """Grid, stride and number of prefix tokens of a token sequence."""
-    if given is not None and int(given[0]) * int(given[1]) == count:
-        grid = _pair(given)
-        return grid, _stride(size, grid), 0
+    if given is not None and given[0] * given[1] == count:
+        return given, _stride(size, given), 0
     for prefix in range(PREFIX + 1):
-        for step in sorted(range(1, max(size) + 1), key=lambda s: _order(size, s)):
+        for step in [patch] if patch else sorted(range(1, max(size) + 1), key=lambda s: _order(size, s)):
             grid = (-(-size[0] // step), -(-size[1] // step))
             if grid[0] * grid[1] == count - prefix:
                 return grid, (float(step), float(step)), prefix

@@ -131,12 +131,22 @@ class Reading:
 
     def leave(self, answer: Tensor, canvas: tuple[int, int], image: tuple[int, int]) -> Tensor:
         """The network's map (B,1,·,·) at the size (h, w) of the image, without the frame around the canvas."""
-        rows, columns = self._frame(canvas[0]), self._frame(canvas[1])
-        if self.frame and any((*rows, *columns)):
-            framed = self._back(answer, (sum(rows) + canvas[0], sum(columns) + canvas[1]))
-            answer = framed[..., rows[0] : rows[0] + canvas[0], columns[0] : columns[0] + canvas[1]]
-        answer = self._back(answer, image)
+        answer = self._back(self.unframed(answer, canvas), image)
         return 1 / answer.clamp(*INVERSE) if self.inverse else answer
+
+    def unframed(self, x: Tensor, canvas: tuple[int, int]) -> Tensor:
+        """A map (B,C,·,·) of what the network was given: without the frame around the canvas, if there is one."""
+        rows, columns = self._frame(canvas[0]), self._frame(canvas[1])
+        if not self.frame or not any((*rows, *columns)):
+            return x
+        framed = self._back(x, (sum(rows) + canvas[0], sum(columns) + canvas[1]))
+        return framed[..., rows[0] : rows[0] + canvas[0], columns[0] : columns[0] + canvas[1]]
+
+    def entered(self, at: tuple[int, int], canvas: tuple[int, int]) -> tuple[float, float]:
+        """Where a pixel (y, x) of the canvas lies in what the network is given, in its pixels."""
+        sides = zip(at, canvas, self.input_size(*canvas), strict=True)
+        y, x = ((p + sum(self._frame(n)[:1]) + 0.5) * m / (n + sum(self._frame(n))) - 0.5 for p, n, m in sides)
+        return y, x
 
     def _back(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         if tuple(x.shape[-2:]) == tuple(size):

@@ -20,7 +20,8 @@ def attention_rollout(
     """Relevance (B,1,h,w) of the pixels of a network's canvas for its last tokens, >= 0, summing to 1.
 
     Convention: image (B,3,H,W) in [0,1]; (h,w) = `model.canvas_size(H, W)`; at: a pixel (y,x) of the canvas, whose
-    token of the last attention layer is asked about; None: the mean over these tokens. heads, discard: see
+    token of the last attention layer is asked about; None: the mean over these tokens, without what a network's frame
+    around the canvas receives. heads, discard: see
     `functional.rollout.read_layer`. A token shares its relevance evenly among its pixels. Images are read one after the
     other, so that not the last bit depends on the batch. Rollout knows no target, and nothing of what a decoder does
     with the tokens or takes from earlier stages. It is no finer than the finest of last tokens and keys: of PVT, whose
@@ -41,12 +42,15 @@ def attention_rollout(
     for name, place, length in zip("yx", at or (), size, strict=False):
         check_range(f"at {name}", place, 0, length - 1)
     found = []
+    given = model.reading.input_size(*size)
     with evaluating(model):
         for one in canvas.split(1):
-            layers = _layers(model, one, size, heads=heads, discard=discard)
-            asked = mean_row(layers[-1]) if at is None else place_rows(layers[-1], torch.tensor([at]))
-            found.append(to_pixels(rollout(layers, asked), layers[0], size))
-    return torch.cat(found).to(image.dtype)
+            layers = _layers(model, one, given, heads=heads, discard=discard)
+            places = [] if at is None else [model.reading.entered(at, size)]
+            asked = place_rows(layers[-1], torch.tensor(places)) if places else mean_row(layers[-1])
+            found.append(model.reading.unframed(to_pixels(rollout(layers, asked), layers[0], given), size))
+    relevance = torch.cat(found).clamp_min(0)  # a bicubic way out of a frame may go below 0
+    return (relevance / relevance.sum((2, 3), keepdim=True)).to(image.dtype)
 
 
 def _layers(model: DepthModel, canvas: Tensor, size: tuple[int, int], *, heads: str, discard: float) -> list[Layer]:

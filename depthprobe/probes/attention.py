@@ -11,7 +11,8 @@ from depthprobe.checks import check_range
 from depthprobe.data.batch import Batch
 from depthprobe.functional.attention import attention_distance, attention_layers
 from depthprobe.models.adapter import DepthModel
-from depthprobe.models.attention import AttentionMap, attention_modules, capture_attention
+from depthprobe.models.attention import AttentionMap, capture_attention
+from depthprobe.models.attention_taps import HOW, attention_modules
 from depthprobe.models.hooks import evaluating
 from depthprobe.probes.measured import Measured, frame
 from depthprobe.probes.registry import PROBES
@@ -43,11 +44,12 @@ class AttentionPlan:
 
 @PROBES.register("attention", plan=AttentionPlan, axes={"layer": "layer", "factor": "of", "level": "head"})
 def attention(model: DepthModel, batch: Batch, plan: AttentionPlan) -> pd.DataFrame:
-    """Rows of the mean attention distance by layer, in pixels of the network's canvas, and of the number of layers.
+    """Rows of the mean attention distance by layer, in pixels of what the network reads, and of the number of layers.
 
-    Convention: whole images, whatever a protocol judges. Factor "": the mean over heads, and `@uniform`, what a network
-    would have that attends to all that it may alike (its windows alone then decide); factor "head": one head, level =
-    its number. `attention_layers` counts those that ran; 0 for a network without attention, which has no other rows.
+    Convention: whole images, whatever a protocol judges, with the frame that some networks put around them. Factor "":
+    the mean over heads, and `@uniform`, what a network would have that attends to all that it may alike (its windows
+    alone then decide); factor "head": one head, level = its number. `attention_layers` counts those that ran; 0 for a
+    network without attention, which has no other rows.
 
     Raises:
         ValueError: if a Transformer's attention cannot be read, or the layout of its tokens is not known.
@@ -55,16 +57,15 @@ def attention(model: DepthModel, batch: Batch, plan: AttentionPlan) -> pd.DataFr
     names = attention_modules(model.net)
     if not names and model.card.family in ATTENDING:
         raise ValueError(
-            f"Expected attention layers with a child `attn_drop`, as timm's have, in {model.card.name}, a "
-            f"{model.card.family}, but found none; leave out the probe `attention`, or name the dropout of its softmax "
-            "`attn_drop`."
+            f"Expected attention layers that can be read ({HOW}) in {model.card.name}, a {model.card.family}, but "
+            "found none; leave out the probe `attention`, or name the dropout of its softmax `attn_drop`."
         )
     return frame(batch.sample, list(_layers(model, batch, plan, any_attend=bool(names))))
 
 
 def _layers(model: DepthModel, batch: Batch, plan: AttentionPlan, *, any_attend: bool) -> Iterator[Measured]:
     image = model.canvas(batch.image)
-    size = (int(image.shape[-2]), int(image.shape[-1]))
+    size = model.reading.input_size(int(image.shape[-2]), int(image.shape[-1]))
 
     def look(some: Sequence[int]) -> dict[str, tuple[Tensor, Tensor]]:
         if not any_attend:

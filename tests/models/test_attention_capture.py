@@ -7,7 +7,8 @@ from torch.nn import functional as F
 
 from depthprobe.functional.attention import attention_distance
 from depthprobe.models import load_model
-from depthprobe.models.attention import attention_modules, capture_attention, unfused
+from depthprobe.models.attention import capture_attention
+from depthprobe.models.attention_taps import attention_modules, unfused
 
 NETWORKS = {
     "vit": "timm:test_vit?size=64x80",
