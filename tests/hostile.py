@@ -19,6 +19,7 @@ from depthprobe.cli import app
 from depthprobe.schema import read_table
 
 SIZE = (24, 32)
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 24\n%%EndComments\nshowpage\n"
 HTML = "<b onclick=alert(1)>&amp;'"
 
 

@@ -127,6 +127,7 @@ IMAGES = {
         expect=r"b\.jpg to be a complete, readable file",
     ),
     "zero bytes": image(b""),
+    "a page of PostScript": image(hostile.POSTSCRIPT),
     "text": image(b"<svg onload=alert(1)>" * 9),
     "NaN, infinite and negative depth": depth(_poisoned, invalid_at(*((0, x) for x in range(5))), suffix=".npy"),
     "nothing but NaN": depth(lambda p: np.save(p, np.full(SIZE, np.nan)), "at least one valid pixel", suffix=".npy"),

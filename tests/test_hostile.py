@@ -147,5 +147,14 @@ def test_it_ends_in_the_right_result_or_one_clear_sentence(name, tmp_path, monke
     assert not (tmp_path.parent / "escaped.txt").exists()
 
 
+def test_no_picture_is_handed_to_another_program(tmp_path, monkeypatch):
+    from PIL import EpsImagePlugin
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *args, **how: (tmp_path / "ran").touch())
+    case = CASES["image: a page of PostScript"]
+    refused(hostile.command(*case.arrange(tmp_path)), case.expect)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_the_table_is_long_enough():
     assert len(CASES) >= 40

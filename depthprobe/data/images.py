@@ -23,6 +23,7 @@ from depthprobe.data.photographs import PhotographEditor
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")  # not all that PIL knows: EPS would run Ghostscript
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 STORES = ("depth", "disparity")
 _RGB_MODES = ("RGB", "L", "RGBA", "LA", "P", "PA", "1", "CMYK", "YCbCr", "RGBX")
@@ -233,7 +234,7 @@ def _opened(path: Source, where: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return Image.open(path)
+            return Image.open(path, formats=_FORMATS)
     except FileNotFoundError as error:
         raise missing(path, where) from error
     except _BOMBS as error:
