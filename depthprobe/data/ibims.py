@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from depthprobe.checks import check_one_of
 from depthprobe.data.batch import Batch
 from depthprobe.data.dataset import DATASETS, Dataset
+from depthprobe.data.hdf5 import member
 from depthprobe.data.images import DepthEncoding, missing, named, unusable
 from depthprobe.data.records import Record, existing_root, inside, numbered_lines, open_records, record_batch
 
@@ -174,5 +175,5 @@ def _read_mat(path: Path) -> dict[str, NDArray[Any]]:
 def _read_hdf5(path: Path) -> dict[str, NDArray[Any]]:
     """MATLAB v7.3: the axes come out reversed."""
     with h5py.File(path, "r") as file:
-        data = file["data"]
-        return {name: np.asarray(data[name][()]).T for name in (*NEEDED, *OPTIONAL) if name in data}
+        data = member(file, "data")
+        return {name: np.asarray(member(data, name)[()]).T for name in (*NEEDED, *OPTIONAL) if name in data}

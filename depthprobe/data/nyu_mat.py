@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from depthprobe.checks import check_range
 from depthprobe.data.batch import Batch
 from depthprobe.data.dataset import Dataset
+from depthprobe.data.hdf5 import kept_here, member
 from depthprobe.data.images import DepthEncoding, one_sample, unusable
 from depthprobe.data.records import file_bytes, spread
 
@@ -87,8 +88,8 @@ def open_mat(
 def _read_arrays(path: Path, key: str, number: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     try:
         with h5py.File(path, "r") as file:
-            image = np.ascontiguousarray(file["images"][number - 1].transpose(2, 1, 0))
-            return image, np.ascontiguousarray(file[key][number - 1].T)
+            image = np.ascontiguousarray(member(file, "images")[number - 1].transpose(2, 1, 0))
+            return image, np.ascontiguousarray(member(file, key)[number - 1].T)
     except OSError as error:
         raise unusable(
             f"frame {number} of {path} to be readable", f"reading it failed: {error}", "download the file again"
@@ -106,8 +107,9 @@ def _check_layout(path: Path, key: str) -> list[str]:
         with h5py.File(path, "r") as file:
             if absent := {"images", "scenes", key} - set(file):
                 raise ValueError(f"Expected {path} to hold {sorted(absent)}, but it has only {sorted(file)}.")
-            images, depths = file["images"].shape, file[key].shape
-            scenes = ["".join(map(chr, np.ravel(file[ref][()]))) for ref in np.ravel(file["scenes"][()])]
+            images, depths = member(file, "images").shape, member(file, key).shape
+            named = [kept_here(file[ref], "scenes") for ref in np.ravel(member(file, "scenes")[()])]
+            scenes = ["".join(map(chr, np.ravel(name[()]))) for name in named]
     except (OSError, KeyError, TypeError) as error:
         raise ValueError(f"Expected {path} to be a complete {MAT_NAME}, but {error}; download it again.") from error
     if len(images) != 4 or images[1] != 3 or depths != (images[0], *images[2:]) or len(scenes) != images[0]:
