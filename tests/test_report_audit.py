@@ -88,9 +88,9 @@ def test_how_far_it_looks(whole):
 
 def test_facts_have_no_interval_and_conduct_no_rank(whole):
     _, page, _ = whole
-    assert "Cost: parameters 4.20 M, smaller than 0 of 4 references, percentile 0 [0, 0]" in page.text
+    assert "Parameters 4.20 M, smaller than 0 of 4 references, percentile 0 [0, 0]" in page.text
     assert re.search(r"per image, alone in its batch 12\.0 \[.*?\] ms, faster than 2 of 4 references", page.text)
-    assert re.search(r"Conduct: scale: median prediction over median truth 1\.02 \[[^]]*\]; spread", page.text)
+    assert re.search(r"Scale: median prediction over median truth 1\.02 \[[^]]*\]; spread", page.text)
 
 
 def test_pixels_that_matter_are_named(whole):
@@ -184,7 +184,7 @@ def test_what_is_missing_is_said(tmp_path):
     page, data = report(tmp_path, table=table[table["probe"] == "error"], maps=0)
     assert [a["id"] for a in page.all("section") if a.get("id") in ORDER] == ORDER
     for probe in TOPICS:
-        assert f"the run has no `{probe}` probe; add --probe {probe}" in page.text
+        assert f"the table has no `{probe}` rows; start the audit again" in page.text
     assert "there is no picture" in page.text
     assert line(data, "How far").startswith("not measured")
     assert page.wrong == []

@@ -5,7 +5,19 @@ from typing import Any
 
 import pandas as pd
 
-from depthprobe.report import blocks, estimates, figures, findings, pictures, standings, tables, text, traits
+from depthprobe.report import (
+    blocks,
+    estimates,
+    figures,
+    findings,
+    many,
+    pairs,
+    pictures,
+    standings,
+    tables,
+    text,
+    traits,
+)
 from depthprobe.report.source import Source
 
 TITLE, ID, QUESTION = "Accuracy on the full image", "accuracy", "How far is its depth from the truth?"
@@ -15,7 +27,6 @@ READ = (
     "saw the same samples, so most of the spread is shared. A verdict needs an interval without 0 and a sign-flip p, "
     "corrected for the number of comparisons (Holm), of at most 0.05."
 )
-MISSING = "The run has no `error` probe, so there is no accuracy on the full image; add --probe error to the run."
 
 
 def section(
@@ -23,15 +34,13 @@ def section(
 ) -> tuple[blocks.Section, list[blocks.Finding], dict[str, Any]]:
     """The section, its findings and its frames (for report.json)."""
     if source.probe("error").empty:
-        return blocks.Section(id=ID, title=TITLE, question=QUESTION, blocks=[blocks.Note(text=MISSING)]), [], {}
+        note = blocks.Note(text=f"Not measured: {source.absent('error')}")
+        return blocks.Section(id=ID, title=TITLE, question=QUESTION, blocks=[note]), [], {}
     means, gaps = estimates.accuracy(source, options), estimates.accuracy_difference(source, options)
     metric = estimates.first_metric(means["metric"])
     names = source.protocols
     real, plans = means[means["model"].isin(estimates.networks(source))], sorted(means["plan"].unique())
-    found = [
-        findings.accuracy(real, gaps, metric, plan, source.short, names[plan] if len(plans) > 1 else "")
-        for plan in plans
-    ]
+    found = [_finding(source, real, gaps, metric, plan, names[plan] if len(plans) > 1 else "") for plan in plans]
     content: list[Any] = [figures.forest(source, led, f"accuracy-{metric}-forest.csv")] if led else []
     content += [blocks.Table(table=t) for t in _forest(means, gaps, metric, names)]
     if gaps.empty:
@@ -47,12 +56,22 @@ def section(
         id=ID,
         title=TITLE,
         question=QUESTION,
-        finding=f"{first.lead} {first.text}",
+        finding=findings.sentence(first, TITLE),
         blocks=content,
         read=READ,
         measured=source.plan("error"),
     )
     return made, found, {"accuracy": means, "accuracy_differences": gaps}
+
+
+def _finding(
+    source: Source, real: pd.DataFrame, gaps: pd.DataFrame, metric: str, plan: str, under: str
+) -> blocks.Finding:
+    here, pair = (f[(f["plan"] == plan) & (f["metric"] == metric)] if len(f) else f for f in (real, gaps))
+    if source.subject or len(here) <= many.MOST or pair.empty:
+        return findings.accuracy(real, gaps, metric, plan, source.short, under)
+    order = here.sort_values("estimate", ascending=here["better"].iloc[0] != "higher")
+    return many.accuracy(order, pair, metric, source.short, under)
 
 
 def _forest(means: pd.DataFrame, gaps: pd.DataFrame, metric: str, names: dict[str, str]) -> list[tables.HtmlTable]:
@@ -62,8 +81,8 @@ def _forest(means: pd.DataFrame, gaps: pd.DataFrame, metric: str, names: dict[st
     cells = {
         "network": tables.plain(here["model"].tolist()),
         **protocol_column(here, names),
-        **tables.bar_column(here, family=here["family"].tolist()),
         f"{metric} [95 %]": tables.with_intervals(here),
+        **tables.bar_column(here, family=here["family"].tolist()),
         "undefined": tables.plain(here["undefined"].tolist()),
     }
     said = "no unit" if unit == "1" else unit
@@ -73,8 +92,9 @@ def _forest(means: pd.DataFrame, gaps: pd.DataFrame, metric: str, names: dict[st
     if gaps.empty:
         return out
     pair = gaps[gaps["metric"] == metric]
-    cells = {**protocol_column(pair, names), **pair_columns(pair, bars=True)}
-    caption = f"Paired differences of {metric}, {pair_name(pair)}; the rule marks 0, hollow means undecided."
+    cells = {**pairs.side_columns(pair), **protocol_column(pair, names), **pairs.pair_columns(pair, bars=True)}
+    side = pairs.better_side(pair, better)
+    caption = f"Paired differences of {metric}, {pairs.pair_name(pair)}: {side}; hollow means undecided."
     return [*out, tables.html_table(pair, cells, caption=caption, filename=f"accuracy-{metric}-differences.csv")]
 
 
@@ -105,41 +125,14 @@ def gaps_table(
     """Every paired difference."""
     cells = {
         "metric": tables.plain(gaps["metric"].tolist()),
+        **pairs.side_columns(gaps),
         **protocol_column(gaps, names),
-        **pair_columns(gaps),
+        **pairs.pair_columns(gaps),
     }
-    caption = caption or f"Paired differences on the same samples, {pair_name(gaps)}."
+    caption = caption or f"Paired differences on the same samples, {pairs.pair_name(gaps)}."
     return tables.html_table(gaps, cells, caption=caption, filename=filename)
 
 
 def protocol_column(frame: pd.DataFrame, names: dict[str, str]) -> dict[str, list[tables.Cell]]:
     """A column with the protocol of every row, where the run has several."""
     return {"protocol": tables.plain([names[p] for p in frame["plan"]])} if frame["plan"].nunique() > 1 else {}
-
-
-def pair_name(gaps: pd.DataFrame) -> str:
-    """Which minus which: the two names where there is one pair, else "second minus first"."""
-    pairs = gaps[["a", "b"]].drop_duplicates()
-    return f"second minus first = {pairs['b'].iloc[0]} minus {pairs['a'].iloc[0]}" if len(pairs) == 1 else (
-        "second minus first")  # fmt: skip
-
-
-def side_columns(gaps: pd.DataFrame) -> dict[str, list[tables.Cell]]:
-    """Who is first and second, where there are several pairs."""
-    if len(gaps[["a", "b"]].drop_duplicates()) == 1:
-        return {}
-    return {"first": tables.plain(gaps["a"].tolist()), "second": tables.plain(gaps["b"].tolist())}
-
-
-def pair_columns(gaps: pd.DataFrame, *, bars: bool = False, sides: bool = True) -> dict[str, list[tables.Cell]]:
-    """The columns that every table of paired differences shares; `bars` where all rows have one unit."""
-    return {
-        **(side_columns(gaps) if sides else {}),
-        **(tables.bar_column(gaps, null=0.0) if bars else {}),
-        "difference [95 %]": tables.with_intervals(gaps),
-        ("second is" if sides else "selector is"): tables.plain(gaps["verdict"].tolist()),
-        "p (Holm)": [tables.Cell(shown=text.p_value(p), key=repr(float(p)), numeric=True) for p in gaps["p_holm"]],
-        "effect d_z": tables.plain(gaps["d_z"].tolist()),
-        "P(better)": tables.plain(gaps["superiority"].tolist()),
-        "n": tables.plain(gaps["n"].tolist()),
-    }

@@ -10,16 +10,24 @@ from depthprobe.report.blocks import Finding
 from depthprobe.report.estimates import Sparse, nearest_budget
 
 
+def sentence(found: Finding, title: str) -> str:
+    """A finding as the sentence of its section, without repeating the title above it."""
+    if found.lead != f"{title}:":
+        return f"{found.lead} {found.text}"
+    return f"{found.text[:1].upper()}{found.text[1:]}"
+
+
 def accuracy(
     means: pd.DataFrame, gaps: pd.DataFrame, metric: str, plan: str, short: dict[str, str], protocol: str = ""
 ) -> Finding:
     """How accurate on the full image, and whether the difference is decided; `protocol` where there are several."""
     here = means[(means["plan"] == plan) & (means["metric"] == metric)]
-    order = here.sort_values("estimate", ascending=here["better"].iloc[0] != "higher")
+    better = here["better"].iloc[0]
+    order = here.sort_values("estimate", ascending=better != "higher")
     each = text.listed(
         f"{short[r.model]} {text.interval(r.estimate, r.low, r.high, r.unit)}" for r in order.itertuples()
     )
-    lead = f"How accurate{f' under {protocol}' if protocol else ''}: {metric} {each}."
+    lead = f"How accurate{f' under {protocol}' if protocol else ''}: {metric} {each} ({better} is better)."
     if gaps.empty:
         return Finding(lead=lead, text="There is no second network to compare with.", section="accuracy")
     pair = gaps[(gaps["plan"] == plan) & (gaps["metric"] == metric)]
@@ -128,16 +136,21 @@ def which_pixels(found: Sparse, models: list[str], short: dict[str, str]) -> Fin
     """Which selectors beat or miss the random control under every fill."""
     if found.control.empty:
         return None
+    agreed = consistent(found.control[found.control["model"].isin(models)], ["model", "b"])
+    said = [f"{short[model]}: {_judged(part, found)}" for model, part in agreed.groupby("model", sort=True)]
+    undecided = bool((agreed["verdict"] == "undecided").all())
+    body = f"{under_fills(found)}, {'; '.join(said)}."
+    return Finding(lead="Which pixels:", text=body, section="sparse", undecided=undecided)
+
+
+def under_fills(found: Sparse) -> str:
+    """`under both fills`."""
     count = len(found.fills)
-    under = (
+    return (
         f"under the one fill {found.fills[0]}"
         if count == 1
         else f"under {'both' if count == 2 else f'all {count}'} fills"
     )
-    agreed = consistent(found.control[found.control["model"].isin(models)], ["model", "b"])
-    said = [f"{short[model]}: {_judged(part, found)}" for model, part in agreed.groupby("model", sort=True)]
-    undecided = bool((agreed["verdict"] == "undecided").all())
-    return Finding(lead="Which pixels:", text=f"{under}, {'; '.join(said)}.", section="sparse", undecided=undecided)
 
 
 def _judged(part: pd.DataFrame, found: Sparse) -> str:
@@ -148,8 +161,8 @@ def _judged(part: pd.DataFrame, found: Sparse) -> str:
         f"{text.listed(better) if better else 'no selector'} {'beat' if len(better) > 1 else 'beats'} random pixels"
     ]
     said += [f"{text.listed(worse)} {'do' if len(worse) > 1 else 'does'} worse"] if worse else []
-    said += [f"{text.listed(left)} {'are' if len(left) > 1 else 'is'} undecided"] if left else []
-    return text.listed(said)
+    said += [f"undecided {'are' if len(left) > 1 else 'is'} {text.listed(left)}"] if left else []
+    return ", ".join(said)
 
 
 def who_needs_more(found: Sparse, short: dict[str, str]) -> list[Finding]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 import depthprobe
 from depthprobe.report import blocks, tables, text
+from depthprobe.report.many import MOST
 from depthprobe.report.source import NOT_RECORDED, Source, flat
 
 RECIPE = ("dataset", "steps", "batch_size", "lr", "loss")  # the fields of a training that the head names
@@ -16,10 +17,12 @@ CARD_FACTS = ("output", "parameters", "size")
 
 def title(source: Source) -> str:
     """What the page is called."""
-    data = text.listed(sorted(source.table["dataset"].unique()))
+    data = text.listed(map(text.isolated, sorted(source.table["dataset"].unique())))
     if source.subject:
-        return f"Audit of {source.subject} on {data}"
-    return f"{' and '.join(sorted(set(source.models['model'])))} on {data}"
+        return f"Audit of {text.isolated(source.subject)} on {data}"
+    names = sorted(set(source.models["model"]))
+    few = text.listed(map(text.isolated, names)) if len(names) <= MOST else f"{len(names)} networks"
+    return f"{few} on {data}"
 
 
 def facts(source: Source) -> list[tuple[str, str]]:
@@ -35,14 +38,14 @@ def facts(source: Source) -> list[tuple[str, str]]:
     versions = source.side.get("versions") or {}
     known = [("depthprobe", source.side.get("version")), *((n, versions.get(n)) for n in ("torch", "timm"))]
     said = [
-        ("Network", f"{subject} (weights {text.listed(sorted(rows['tag'].unique()))})"),
+        ("Network", f"{text.isolated(subject)} (weights {text.listed(sorted(rows['tag'].unique()))})"),
         ("Family", text.listed(sorted(rows["family"].unique()))),
         ("Parameters", f"{parameters:,}" if isinstance(parameters, int) else NOT_RECORDED),
         ("Declared output", str(_fact(card.get("output"))).replace("_", " ")),
         ("Reads images of", f"{_fact(card.get('size'))} px" if card.get("size") else NOT_RECORDED),
         ("Data", f"{data}{f', digest {digest}' if digest else ''}"),
         ("Protocol", protocol_name(source)),
-        ("References", text.listed(source.references)),
+        ("References", text.listed(map(text.isolated, source.references))),
         ("Versions", text.listed(f"{n} {v}" for n, v in known if v) if any(v for _, v in known) else NOT_RECORDED),
         ("Measured", "quick: few samples and settings" if source.audit.quick else "in full"),
     ]
@@ -113,7 +116,7 @@ def _data_warnings(source: Source) -> list[str]:
     table, out = source.table, []
     undefined = table[table["value"].isna()]
     if len(undefined):
-        per = undefined.groupby(["probe", "metric"]).size()
+        per = undefined.groupby(["probe", "metric"]).size().sort_values(ascending=False, kind="stable")
         shown = text.listed(f"{n:,} of {probe} {metric}" for (probe, metric), n in per.head(6).items())
         out.append(
             f"{len(undefined):,} of {text.counted(len(table), 'measurement')} "
@@ -130,8 +133,10 @@ def _data_warnings(source: Source) -> list[str]:
         out.append(
             f"{text.counted(len(source.broken), 'stored map')} could not be read: {text.listed(source.broken[:3])}."
         )
-    if (groups := table["group"].nunique()) < 20:
-        out.append(f"Only {text.counted(groups, 'independent group')}: intervals from so few are a little too narrow.")
+    if (groups := table["group"].nunique()) == 1:
+        out.append("Only 1 independent group: nothing has an interval, and no difference can be called one.")
+    elif groups < 20:
+        out.append(f"Only {groups} independent groups: intervals from so few are a little too narrow.")
     if source.side.get("status", "complete") != "complete":
         out.append("The run is not complete: start it again to measure the rest, then write this page anew.")
     if not source.side:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from depthprobe import stats
-from depthprobe.report import accuracy, blocks, estimates, figures, standings, tables, text, traits
+from depthprobe.report import accuracy, blocks, estimates, figures, findings, pairs, standings, tables, text, traits
 from depthprobe.report.source import Source
 from depthprobe.report.topic import Topic
 from depthprobe.report.topics import TOPICS
@@ -51,8 +51,7 @@ def place(topic: Topic) -> str:
 
 
 def _missing(source: Source, topic: Topic) -> Made:
-    reason = source.refused(topic.probe) or f"the run has no `{topic.probe}` probe; add --probe {topic.probe}."
-    note = blocks.Note(text=f"Not measured: {reason}")
+    note = blocks.Note(text=f"Not measured: {source.absent(topic.probe)}")
     return blocks.Section(id=place(topic), title=topic.title, question=topic.question, blocks=[note]), [], {}
 
 
@@ -73,7 +72,7 @@ def _section(source: Source, topic: Topic, led: Sequence[traits.Estimated], opti
     content += [blocks.More(summary="Every measure", blocks=tabled)] if led and tabled else tabled
     content += _every(source, topic, options, frames)
     found = found or counted
-    line = f"{found[0].lead} {found[0].text}" if found else ""
+    line = findings.sentence(found[0], topic.title) if found else ""
     made = blocks.Section(id=place(topic), title=topic.title, question=topic.question, finding=line, blocks=content,
                           read=topic.read, measured=source.plan(topic.probe))  # fmt: skip
     return made, found, frames
@@ -86,7 +85,7 @@ def _lead_differences(led: Sequence[traits.Estimated], topic: Topic, frames: dic
     frame = pd.concat(gaps, ignore_index=True)
     frames[f"{topic.probe}_lead_differences"] = frame
     name = f"{topic.probe}-lead-differences.csv"
-    caption = f"Paired differences of the numbers above, {accuracy.pair_name(frame)}."
+    caption = f"Paired differences of the numbers above, {pairs.pair_name(frame)}."
     table = accuracy.gaps_table(frame, {p: str(p) for p in set(frame["plan"])}, caption=caption, filename=name)
     return [blocks.Table(table=table)]
 
@@ -108,7 +107,7 @@ def _whole(
     if gaps.empty:
         return content, []
     frames[f"{probe}_differences"] = gaps
-    what = f"Paired differences of `{probe}` on the same samples, {accuracy.pair_name(gaps)}."
+    what = f"Paired differences of `{probe}` on the same samples, {pairs.pair_name(gaps)}."
     table = accuracy.gaps_table(gaps, names, caption=what, filename=f"{probe}_differences.csv")
     content.append(blocks.More(summary="Paired differences", blocks=[blocks.Table(table=table)]))
     return content, [_counted(gaps, topic, source.short)]

@@ -94,6 +94,14 @@ class Source:
         mine = [one for one in said if one.get("probe") == probe and one.get("model") == self.subject]
         return str(mine[0].get("reason", NOT_RECORDED)) if mine else ""
 
+    def absent(self, probe: str) -> str:
+        """Why there are no rows of a probe, and what brings them: a run takes --probe, an audit asks all of its own."""
+        if reason := self.refused(probe):
+            return reason
+        if self.audit:
+            return f"the table has no `{probe}` rows; start the audit again, it measures what is missing."
+        return f"the run has no `{probe}` probe; add --probe {probe}."
+
     def plan(self, probe: str) -> list[tuple[str, str]]:
         """Every field of the plans of one probe, for "how it was measured"."""
         found = []

@@ -6,8 +6,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from depthprobe.report import blocks, estimates, findings, pictures, svg, tables, text
-from depthprobe.report.accuracy import pair_columns, pair_name, side_columns
+from depthprobe.report import blocks, estimates, findings, many, pairs, pictures, svg, tables, text
 from depthprobe.report.source import Source
 
 TITLE, ID, QUESTION = "Sparse pixels", "sparse", "From how few pixels, and which ones, does it still give its depth?"
@@ -20,9 +19,6 @@ READ = (
     "gains over the smallest budget is reached. Random pixels are the control: a selector says something about the "
     "network only where it differs from them, and only if it does so under every fill. The best of many selectors is "
     "flattered by the choice."
-)
-MISSING = (
-    "The run has no `sparse` probe, so nothing is known about how few pixels suffice; add --probe sparse to the run."
 )
 CAPTIONS = {
     "enrichment": "Share of the kept pixels on each kind of place over the share of random pixels, at "
@@ -45,7 +41,8 @@ def estimated(source: Source, options: estimates.Options) -> Plans:
 def section(source: Source, plans: Plans) -> tuple[blocks.Section, list[blocks.Finding], dict[str, Any]]:
     """The section, its findings and its frames (for report.json)."""
     if not plans:
-        return blocks.Section(id=ID, title=TITLE, question=QUESTION, blocks=[blocks.Note(text=MISSING)]), [], {}
+        note = blocks.Note(text=f"Not measured: {source.absent('sparse')}")
+        return blocks.Section(id=ID, title=TITLE, question=QUESTION, blocks=[note]), [], {}
     names = source.protocols
     told_apart = len({names[plan] for plan in plans}) == len(plans)
     titles = {plan: names[plan] if told_apart else f"plan {plan}" for plan in plans}
@@ -71,19 +68,29 @@ def section(source: Source, plans: Plans) -> tuple[blocks.Section, list[blocks.F
 
 def _in_words(said: list[blocks.Finding]) -> list[Any]:
     """The other sentences of an audit; those about each reference open on request."""
-    pairs = [f for f in said if " against " in f.lead]
-    rest = [f for f in said if f not in pairs]
-    folded = blocks.More(summary="Against each reference, in words", blocks=[blocks.Points(findings=pairs)])
-    return [*([blocks.Points(findings=rest)] if rest else []), *([folded] if pairs else [])]
+    each = [f for f in said if " against " in f.lead]
+    rest = [f for f in said if f not in each]
+    folded = blocks.More(summary="Against each reference, in words", blocks=[blocks.Points(findings=each)])
+    return [*([blocks.Points(findings=rest)] if rest else []), *([folded] if each else [])]
 
 
 def plan_findings(source: Source, found: estimates.Sparse, under: str = "") -> list[blocks.Finding]:
     """All sentences about one plan; `under` names it where there are several."""
     models, short = estimates.about(source), source.short
-    made = [findings.few_pixels(found, models, short), findings.which_pixels(found, models, short),
-            *findings.who_needs_more(found, short), findings.where_they_lie(found)]  # fmt: skip
+    if _many(source, found):
+        which = None if found.control.empty else many.which_pixels(found, models)
+        made = [many.few_pixels(found, models, short), which, many.who_needs_more(found)]
+    else:
+        made = [findings.few_pixels(found, models, short), findings.which_pixels(found, models, short),
+                *findings.who_needs_more(found, short)]  # fmt: skip
+    made.append(findings.where_they_lie(found))
     said = [f for f in made if f is not None]
     return [dataclasses.replace(f, lead=f"{f.lead.removesuffix(':')} under {under}:") for f in said] if under else said
+
+
+def _many(source: Source, found: estimates.Sparse) -> bool:
+    """Whether there are too many networks for a sentence about each pair."""
+    return source.subject is None and len(estimates.about(source)) > many.MOST and not found.areas.empty
 
 
 def plan_frames(found: estimates.Sparse, suffix: str) -> dict[str, pd.DataFrame]:
@@ -108,7 +115,11 @@ def plan_blocks(source: Source, found: estimates.Sparse, protocol: str) -> list[
         content.append(blocks.Note(text=f"{found.metric}@self was not measured, so self-consistency is not known."))
     else:
         content += _curves(source, found, found.own, protocol, "@self")
-    content += _compared(found, protocol) + _control(source, found) + _where(found)
+    content += _compared(found, protocol)
+    if _many(source, found):
+        each = blocks.Points(findings=findings.who_needs_more(found, source.short))
+        content.append(blocks.More(summary="Every pair, in words", blocks=[each]))
+    content += _control(source, found) + _where(found)
     return content + pictures.sparse_gallery(source, found)
 
 
@@ -200,12 +211,12 @@ def _compared(found: estimates.Sparse, protocol: str) -> list[Any]:
     cells = {
         "selector": tables.plain([text.selector_name(s) for s in areas["factor"]]),
         "fill": tables.plain([f or "none" for f in areas["factor2"]]),
-        **pair_columns(areas, bars=True),
+        **pairs.side_columns(areas),
+        **pairs.pair_columns(areas, bars=True),
     }
-    side = "better" if found.better == "lower" else "worse"
     caption = (
-        f"Area under the {found.metric} curve, {pair_name(areas)}, per selector and fill: left of the rule at 0 the "
-        f"second is {side}; hollow means undecided. Protocol {protocol}, {tables.sizes(areas)}."
+        f"Area under the {found.metric} curve, {pairs.pair_name(areas)}, per selector and fill: "
+        f"{pairs.better_side(areas, found.better)}; hollow means undecided. Protocol {protocol}, {tables.sizes(areas)}."
     )
     out.append(blocks.Table(table=tables.html_table(areas, cells, caption=caption, filename="areas.csv")))
     if len(found.ratios):
@@ -219,20 +230,17 @@ def _ratio_table(ratios: pd.DataFrame) -> tables.HtmlTable:
     cells = {
         "selector": tables.plain([text.selector_name(s) for s in ratios["factor"]]),
         "fill": tables.plain([f or "none" for f in ratios["factor2"]]),
-        **side_columns(ratios),
+        **pairs.side_columns(ratios),
         "error reached": tables.plain([f"{q.removeprefix('ratio')} % of the way" for q in ratios["quantity"]]),
-        "budget of second / first": shown,
+        "budget needed": shown,
         "resamples without": [
             tables.Cell(shown=text.percent(v), key=repr(float(v)), numeric=True) for v in ratios["not_reached"]
         ],
     }
-    caption = f"How many times the budget the second network needs for the same error{_over(ratios)}."
+    one = pairs.second(ratios)
+    who, whom = (text.isolated(one), "the other") if one else ("the second network", "the first")
+    caption = f"How many times the budget of {whom} {who} needs for the same error."
     return tables.html_table(ratios, cells, caption=caption, filename="ratios.csv")
-
-
-def _over(ratios: pd.DataFrame) -> str:
-    pairs = ratios[["a", "b"]].drop_duplicates()
-    return f": {pairs['b'].iloc[0]} over {pairs['a'].iloc[0]}" if len(pairs) == 1 else ""
 
 
 def _control(source: Source, found: estimates.Sparse) -> list[Any]:
@@ -244,11 +252,11 @@ def _control(source: Source, found: estimates.Sparse) -> list[Any]:
         "network": tables.plain(frame["model"].tolist()),
         "fill": tables.plain([f or "none" for f in frame["factor2"]]),
         "selector": tables.plain([text.selector_name(s) for s in frame["b"]]),
-        **pair_columns(frame, bars=True, sides=False),
+        **pairs.pair_columns(frame, bars=True, who="selector"),
     }
-    side = "better" if found.better == "lower" else "worse"
+    side = "right" if found.better == "higher" else "left"
     caption = (
-        f"Area under the {found.metric} curve, selector minus random: left of the rule at 0 the selector is {side}."
+        f"Area under the {found.metric} curve, selector minus random: {side} of the rule at 0 the selector is better."
     )
     return [*out, blocks.Table(table=tables.html_table(frame, cells, caption=caption, filename="control.csv"))]
 
@@ -267,8 +275,8 @@ def _where(found: estimates.Sparse) -> list[Any]:
             "selector": tables.plain([text.selector_name(s) for s in frame["factor"]]),
             "place": tables.plain([text.place_name(str(o)) for o in frame["on"]]),
             "network": tables.plain(frame["model"].tolist()),
-            **tables.bar_column(frame, null=null),
             f"{kind} [95 %]": tables.with_intervals(frame),
+            **tables.bar_column(frame, null=null),
             "undefined": tables.plain(frame["undefined"].tolist()),
         }
         caption = CAPTIONS[kind].format(at=text.percent(at), sizes=tables.sizes(frame))

@@ -211,7 +211,8 @@ def _budget_ticks(low: float, high: float) -> list[float]:
 
 def tick(value: float) -> str:
     """A number of an axis."""
-    return text.number(value) if abs(value) >= 1e5 else f"{value:g}".replace("-", "\N{MINUS SIGN}")
+    plain = f"{value:g}"
+    return text.number(value) if "e" in plain or abs(value) >= 1e5 else plain.replace("-", "\N{MINUS SIGN}")
 
 
 def bar_scale(lows: Sequence[float], highs: Sequence[float], null: float | None) -> tuple[float, float]:

@@ -68,8 +68,9 @@ def bar_column(frame: pd.DataFrame, *, null: float | None = None, family: Sequen
 
 def sizes(frame: pd.DataFrame) -> str:
     """`n = 64 samples in 64 groups` of a frame of estimates, ranges where cells differ."""
-    n, groups = (_range(frame[c]) for c in ("n", "groups"))
-    return f"n = {n} samples in {groups} groups"
+    n, groups = (f"{_range(frame[c])} {noun}" + "s" * bool(frame[c].max() != 1)
+                 for c, noun in (("n", "sample"), ("groups", "group")))  # fmt: skip
+    return f"n = {n} in {groups}"
 
 
 def _range(values: pd.Series) -> str:

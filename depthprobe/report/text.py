@@ -1,9 +1,11 @@
 """Numbers, names and lists as a reader wants them: the only place where the page rounds."""
 
 import math
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 UNDEFINED = "undefined"
+SUPERSCRIPT = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 PLACES = {
     "depth_edge": "depth edges", "texture_edge": "texture edges", "flat": "flat interiors",
     "near": "near surfaces", "mid": "surfaces at middle depth", "far": "far surfaces",
@@ -11,7 +13,10 @@ PLACES = {
 
 
 def number(value: float) -> str:
-    """Three significant digits; four places at most, none above 1000, M and G from a million and 10^9 on."""
+    """Three significant digits; four places at most, none above 1000, M and G from a million and 10^9 on.
+
+    Convention: what four places would show as 0 without being it is `3.2×10⁻⁵`.
+    """
     if not math.isfinite(value):
         return UNDEFINED
     if value == 0:
@@ -21,7 +26,10 @@ def number(value: float) -> str:
         return f"{number(value / size)} {mark}"
     places = min(4, max(0, 2 - math.floor(math.log10(abs(value)))))
     text = f"{value:,.{places}f}"
-    return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "\N{MINUS SIGN}")
+    if float(text.replace(",", "")) == 0:
+        digits, _, exponent = f"{value:.1e}".partition("e")
+        text = f"{digits}×10{str(int(exponent)).translate(SUPERSCRIPT)}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def interval(estimate: float, low: float, high: float, unit: str = "1") -> str:
@@ -35,8 +43,11 @@ def interval(estimate: float, low: float, high: float, unit: str = "1") -> str:
 
 
 def percent(value: float) -> str:
-    """A share of pixels as per cent: `2.5 %`."""
-    return f"{100 * value:.3g}\N{NO-BREAK SPACE}%" if math.isfinite(value) else UNDEFINED
+    """A share as per cent, with three significant digits: `2.5 %`, `2,520 %`."""
+    if not math.isfinite(value):
+        return UNDEFINED
+    plain = f"{100 * value:.3g}"
+    return f"{number(100 * value) if 'e' in plain else plain}\N{NO-BREAK SPACE}%"
 
 
 def percent_interval(estimate: float, low: float, high: float) -> str:
@@ -68,6 +79,15 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
+def isolated(name: str) -> str:
+    """A name that cannot turn round what stands beside it: letters that run from right to left get their own direction.
+
+    Without this a number after such a name is drawn on its other side, and an interval with its ends exchanged.
+    """
+    turned = any(unicodedata.bidirectional(letter) in ("R", "AL", "AN") for letter in name)
+    return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}" if turned else name
+
+
 def clipped(name: str, room: int) -> str:
     """A name with its middle left out where it is longer than `room` letters; both ends tell names apart."""
     half = (room - 1) // 2
@@ -82,9 +102,10 @@ def verdict(low: float, high: float) -> str:
 
 
 def short_names(models: Sequence[str]) -> dict[str, str]:
-    """Model names without their common scheme, where that leaves them distinct: `zoo:pvt` -> `pvt`."""
+    """Model names without their common scheme, where that leaves them distinct: `zoo:pvt` -> `pvt`; isolated."""
     short = {m: m.partition(":")[2] or m for m in models}
-    return short if len(set(short.values())) == len(short) else {m: m for m in models}
+    chosen = short if len(set(short.values())) == len(short) else {m: m for m in models}
+    return {m: isolated(name) for m, name in chosen.items()}
 
 
 def p_value(p: float) -> str:
