@@ -60,3 +60,8 @@ def _is_kind(value: object, kind: Any) -> bool:
     if kind in (int, float) and isinstance(value, bool):
         return False
     return isinstance(value, int | float if kind is float else get_origin(kind) or kind)
+
+
+def first_line(error: BaseException) -> str:
+    """What somebody else's error says, as part of a sentence: its first line that is not blank, else its kind."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

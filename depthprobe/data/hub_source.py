@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from depthprobe.checks import first_line
 from depthprobe.data.images import unusable
 from depthprobe.data.records import file_bytes, inside
 from depthprobe.schema import read_object
@@ -47,7 +48,8 @@ class Rows:
         except StopIteration as error:
             raise unusable(f"{where} to be there", "the stream ends before it", "give a smaller `n`") from error
         except Exception as error:  # pyarrow, fsspec and the network raise many kinds
-            raise unusable(f"{where} to be readable", f"reading it failed: {_line(error)}", "get it again") from error
+            what = f"reading it failed: {first_line(error)}"
+            raise unusable(f"{where} to be readable", what, "get it again") from error
 
     def _streamed(self, number: int) -> dict[str, Any]:
         if number != self._next:
@@ -120,7 +122,7 @@ def open_repo(repo: str, split: str, *, config: str | None, revision: str | None
                 'take its Parquet copy: revision="refs/convert/parquet".'
             ) from error
         raise ValueError(
-            f"Expected {name} to open as a data set of the Hugging Face Hub, but {_line(error)}; check `repo`, "
+            f"Expected {name} to open as a data set of the Hugging Face Hub, but {first_line(error)}; check `repo`, "
             "`config`, `split` and `revision`, or give a local copy by `root`."
         ) from error
     facts = {"split": split, "layout": "hub", "repo": repo, "config": config, "version": revision or "not pinned",
@@ -148,7 +150,7 @@ def open_local(root: Path, split: str, *, streaming: bool) -> Source:
             table = datasets.load_dataset("parquet", data_files={"x": names}, split="x", streaming=streaming)
     except Exception as error:  # pyarrow raises many kinds on a damaged file
         raise ValueError(
-            f"Expected {place} to be a complete local copy of a data set, but {_line(error)}; copy it again."
+            f"Expected {place} to be a complete local copy of a data set, but {first_line(error)}; copy it again."
         ) from error
     facts = {"root": str(root), "split": split, "layout": "saved" if saved else "parquet", "streaming": streaming}
     listed = [file.relative_to(root).as_posix().encode() if file != root else b"" for file in files]
@@ -208,8 +210,3 @@ def _datasets() -> Any:
             "pip install -U datasets."
         )
     return module
-
-
-def _line(error: BaseException) -> str:
-    """The first line of an error's text."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

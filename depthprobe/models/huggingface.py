@@ -5,10 +5,7 @@ Nothing in a folder is executed: weights are safetensors, and code that comes wi
 
 import contextlib
 import dataclasses
-import hashlib
 import importlib.util
-import json
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,19 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from depthprobe.checks import first_line
 from depthprobe.models.adapter import DepthModel, ModelCard
 from depthprobe.models.declared import declared_card
+from depthprobe.models.huggingface_files import CONFIG, config_of, digest_of, folder_of, processor_of, weights_of
 from depthprobe.models.huggingface_types import IDLE, TYPES, predicted_depth, reading_layers, reading_of
 from depthprobe.models.options import parse_size
 from depthprobe.models.reading import Reading
 from depthprobe.models.registry import SCHEMES
 from depthprobe.models.timm_depth import family_of
-from depthprobe.models.trust import require_trust, trusted
-
-CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
-SAFE = ("model.safetensors", "model.safetensors.index.json")
-PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
-ID = re.compile(r"[\w.-]+/[\w.-]+")
+from depthprobe.models.trust import trusted
 
 
 @SCHEMES.register(
@@ -60,17 +54,17 @@ def from_transformers(
     """
     if importlib.util.find_spec("transformers") is None:
         raise ValueError("Expected transformers to be installed for hf:, but it is not; pip install 'depthprobe[hf]'.")
-    folder = _folder(name, revision, trusted(trust))
+    folder = folder_of(name, revision, trusted(trust))
     local = Path(name).expanduser().is_dir()
     title = f"hf:{folder.resolve().name if local else name}"
-    config = _config(folder, title, trust, local)
-    weights = _weights(folder, title, trust)
+    config = config_of(folder, title, trust, local)
+    weights, described = weights_of(folder, config, title, trust), processor_of(folder)[0]
     with _quietly():
-        model = _opened(folder, weights[0].name in SAFE, trusted(trust))
+        model = _opened(folder, ".safetensors" in weights[0].suffixes, trusted(trust))
         processor = _processor(folder, trusted(trust))
     facts = _facts(str(config["model_type"]))
     net = HuggingFaceNet(model, facts.get("answer", predicted_depth))
-    digest = _digest([folder / CONFIG, folder / PROCESSOR, *weights])
+    digest = digest_of([folder / CONFIG, described, *weights])
     mark = digest[:8] if local else folder.name[:8]
     said = {"output": output, "size": size, "mean": mean, "family": family, "tag": tag or mark}
     card = _card(title, net, processor, facts, {k: v for k, v in said.items() if v})
@@ -89,105 +83,11 @@ class HuggingFaceNet(nn.Module):
         return self.answer(self.model(pixel_values=image))
 
 
-def _folder(name: str, revision: str, pickles: bool) -> Path:
-    """The folder with the network's files: the user's own, or the hub's in the cache."""
-    folder = Path(name).expanduser()
-    if name and folder.is_dir():
-        if revision:
-            raise ValueError(f"Expected no `revision` for a folder, but got {revision!r}; it is of an id on the hub.")
-        return folder
-    if not ID.fullmatch(name) or name.startswith("."):
-        raise FileNotFoundError(f"Expected a folder at {folder} or an id OWNER/NAME of the hub, but there is neither.")
-    return _downloaded(name, revision or None, [CONFIG, PROCESSOR, "model*.safetensors", SAFE[1],
-                                                *(("*.py", "pytorch_model*") if pickles else ())])  # fmt: skip
-
-
-def _downloaded(name: str, revision: str | None, patterns: list[str]) -> Path:
-    import huggingface_hub
-    from huggingface_hub import errors
-
-    where = f"{name} at revision {revision}" if revision else name
-    try:
-        return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=patterns))
-    except errors.GatedRepoError as error:
-        why: tuple[str, Exception] = "its owners give it on request; ask there, then run hf auth login", error
-    except errors.RepositoryNotFoundError as error:
-        why = "the hub has none that you may see; correct the name", error
-    except errors.RevisionNotFoundError as error:
-        why = "the hub has no such revision; name a branch, a tag or a whole commit", error
-    except (OSError, errors.HfHubHTTPError, errors.OfflineModeIsEnabled) as error:
-        offline = huggingface_hub.constants.HF_HUB_OFFLINE
-        what = "HF_HUB_OFFLINE is set and it is not in the cache" if offline else "the hub cannot be reached"
-        why = f"{what}; give a folder, or run once: hf download {name}", error
-    raise ValueError(f"Expected {where} from the hub, but {why[0]}.") from why[1]
-
-
-def _read(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        raise FileNotFoundError(f"Expected {file}, but there is no such file; write the folder with save_pretrained.")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"Expected {file} to be JSON, but {error}.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"Expected {file} to be a JSON object, but got {type(content).__name__}.")
-    return content
-
-
-def _config(folder: Path, title: str, trust: str, local: bool) -> dict[str, Any]:
-    """The configuration, after a look at what opening the folder would run or fetch."""
-    config, processor = _read(folder / CONFIG), _read(folder / PROCESSOR)
-    mapped = {**(config.get("auto_map") or {}), **(processor.get("auto_map") or {})}
-    if mapped:
-        code = ", ".join(sorted({str(v[0] if isinstance(v, list) else v) for v in mapped.values()}))
-        require_trust(title, f"running the code that comes with it ({code})", trust)
-    elif config.get("model_type") not in TYPES and config.get("model_type") not in _known():
-        raise ValueError(
-            f"Expected {folder / CONFIG} to be of a depth network ({', '.join(_known())}), but its model_type is "
-            f"{config.get('model_type')!r}."
-        )
-    if local and isinstance(config.get("backbone"), str) and not config.get("backbone_config"):
-        raise ValueError(
-            f"Expected {folder / CONFIG} to describe its backbone (backbone_config), but it names "
-            f"{config['backbone']!r} on the hub, and a folder is opened without the network; save it again."
-        )
-    return config
-
-
-def _known() -> list[str]:
-    from transformers.models.auto import modeling_auto
-
-    return sorted(modeling_auto.MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES)
-
-
 def _facts(kind: str) -> dict[str, Any]:
     """What is known of a type; of one that came later, that it gives a map."""
     if kind not in TYPES:
         return {"kind": lambda config: "", "back": "bicubic", "layers": (), "type": kind}
     return {"kind": TYPES[kind], "type": kind, **TYPES.facts(kind)}
-
-
-def _weights(folder: Path, title: str, trust: str) -> list[Path]:
-    """The files of weights, an index first; pickles only with leave.
-
-    Raises:
-        FileNotFoundError: if there are none, or an index names one that is missing.
-        ValueError: without leave for pickles, or if an index points out of the folder.
-    """
-    found = next((folder / name for name in (*SAFE, *PICKLED) if (folder / name).is_file()), None)
-    if found is None:
-        raise FileNotFoundError(f"Expected weights at {folder / SAFE[0]}, but there is no such file.")
-    if found.name in PICKLED:
-        require_trust(title, f"reading a pickle ({found.name}, as tensors alone)", trust)
-    if found.suffix != ".json":
-        return [found]
-    parts = sorted({str(part) for part in dict(_read(found).get("weight_map", {})).values()})
-    for part in parts:
-        if Path(part).name != part:
-            raise ValueError(f"Expected {found} to name files beside it, but got {part!r}.")
-        if not (folder / part).is_file():
-            raise FileNotFoundError(f"Expected weights at {folder / part}, but there is no such file.")
-    return [found, *(folder / part for part in parts)]
 
 
 @contextlib.contextmanager
@@ -217,7 +117,7 @@ def _opened(folder: Path, safe: bool, code: bool) -> nn.Module:
         )  # fmt: skip
     except Exception as error:
         raise ValueError(
-            f"Expected {folder} to hold a whole depth network, but {type(error).__name__}: {_first(error)}"
+            f"Expected {folder} to hold a whole depth network, but {type(error).__name__}: {first_line(error)}"
         ) from error
     if missing := sorted(name for name in info["missing_keys"] if not IDLE.search(name)):
         more = " and more" if len(missing) > 3 else ""
@@ -235,14 +135,8 @@ def _processor(folder: Path, code: bool) -> Any:
         )
     except Exception as error:
         raise ValueError(
-            f"Expected {folder / PROCESSOR} to describe an image processor, but {_first(error)}"
+            f"Expected {processor_of(folder)[0]} to describe an image processor, but {first_line(error)}"
         ) from error
-
-
-def _first(error: Exception) -> str:
-    """The first sentence of an error."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
 
 
 def _card(title: str, net: HuggingFaceNet, processor: Any, facts: dict[str, Any], said: dict[str, str]) -> ModelCard:
@@ -274,12 +168,3 @@ def _of_size(reading: Reading, size: tuple[int, int]) -> Reading:
             f"Expected `size` to be a multiple of {fixed.multiple}, as its image processor says, but got {size}."
         )
     return fixed
-
-
-def _digest(files: list[Path]) -> str:
-    found = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as content:
-            while block := content.read(1 << 22):
-                found.update(block)
-    return found.hexdigest()[:12]

@@ -210,6 +210,47 @@ def test_other_weights_have_another_digest(folders, tmp_path):
     assert load_model(f"hf:{tmp_path}").card.digest != load_model(f"hf:{folders['glpn']}").card.digest
 
 
+def test_a_whole_processors_file_comes_first_as_in_transformers(folders, tmp_path):
+    from transformers import AutoImageProcessor
+
+    plain = load_model(f"hf:{copied(folders['depth_anything'], tmp_path)}")
+    said = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    other = said | {"image_mean": [0.1, 0.2, 0.3], "size": {"height": 28, "width": 42}, "keep_aspect_ratio": False}
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": other}))
+    model, image = load_model(f"hf:{tmp_path}"), smooth(97, 131)
+    expected = processed(AutoImageProcessor.from_pretrained(tmp_path), image)
+    assert torch.allclose(model.prepare(image), expected, atol=1e-4)
+    assert model.card.digest != plain.card.digest
+    (tmp_path / "processor_config.json").write_text(json.dumps({"processor_class": "x"}))
+    assert load_model(f"hf:{tmp_path}").card == plain.card
+
+
+def test_weights_under_another_name_are_those_that_the_digest_is_of(folders, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    first = load_model(f"hf:{copied(folders['glpn'], tmp_path)}").card.digest
+    state = {k: v + 1 for k, v in load_file(tmp_path / "model.safetensors").items()}
+    save_file(state, tmp_path / "other.safetensors", metadata={"format": "pt"})
+    edited(tmp_path / "config.json", transformers_weights="other.safetensors")
+    model = load_model(f"hf:{tmp_path}")
+    name = "model.decoder.stages.0.convolution.weight"
+    assert torch.equal(model.net.state_dict()[name], state[name.removeprefix("model.")])
+    second = model.card.digest
+    save_file({k: v + 1 for k, v in state.items()}, tmp_path / "other.safetensors", metadata={"format": "pt"})
+    assert len({first, second, load_model(f"hf:{tmp_path}").card.digest}) == 3
+
+
+@pytest.mark.parametrize("change", [{"do_rescale": None}, {"do_normalize": None}, {"do_resize": None}, {"size": 42}])
+def test_what_a_file_leaves_open_is_as_in_transformers(change, folders, tmp_path):
+    from transformers import AutoImageProcessor
+
+    edited(copied(folders["depth_anything"], tmp_path) / "preprocessor_config.json", **change)
+    image = smooth(56, 84)
+    expected = processed(AutoImageProcessor.from_pretrained(tmp_path), image)
+    got = load_model(f"hf:{tmp_path}").prepare(image)
+    assert torch.allclose(got, expected, atol=1e-4 * expected.abs().max().item())
+
+
 def copied(folder, to):
     for file in folder.iterdir():
         (to / file.name).write_bytes(file.read_bytes())

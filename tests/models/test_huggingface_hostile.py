@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 
 import pytest
 import torch
@@ -84,6 +83,25 @@ def coded(folder):
     (folder / "modeling_evil.py").write_text("open('exploded', 'w')\n")
 
 
+def copied_processor(folder, **changes):
+    """The image processor as a whole processor's file holds it, which transformers prefers."""
+    said = json.loads((folder / "preprocessor_config.json").read_text()) | changes
+    (folder / "processor_config.json").write_text(json.dumps({"image_processor": said}))
+
+
+def kernel(where):
+    """Attention by a kernel that transformers would fetch from the hub and run."""
+    return lambda f: edit(f / "config.json", **{where: "kernels-community/evil"})
+
+
+def backbone(name):
+    return lambda f: edit(f / "config.json", backbone_config={"model_type": "timm_backbone", "backbone": name})
+
+
+def numbers(**changes):
+    return lambda f: edit(f / "preprocessor_config.json", **changes)
+
+
 def remote(folder):
     edit(folder / "preprocessor_config.json", auto_map={"AutoImageProcessor": "someone/else--processing.Evil"})
 
@@ -105,10 +123,44 @@ BROKEN = {
     "an index of a missing file": (incomplete, "model-00001-of-00002.safetensors, but there is no such file"),
     "code": (coded, "leave before running the code that comes with it .*modeling_evil.Evil.*trust=1"),
     "code of somebody else": (remote, "running the code.*someone/else--processing.Evil"),
+    "code of a whole processor": (
+        lambda f: copied_processor(f, auto_map={"AutoImageProcessor": "evil.Evil"}), "running the code.*evil.Evil",
+    ),
+    "code of a backbone": (
+        lambda f: edit(f / "config.json", backbone_config={"auto_map": {"AutoConfig": "a.Evil"}}), r"code .*\(a.Evil\)",
+    ),
+    "a kernel of the hub": (kernel("attn_implementation"), "leave before running .*the kernel kernels-community/evil"),
+    "a kernel by its inner name": (kernel("_attn_implementation"), "leave before running .*the kernel"),
+    "a kernel that stands in": (
+        lambda f: edit(f / "config.json", attn_implementation="flash_attention_2"), "the kernel flash_attention_2",
+    ),
+    "kernels by part": (
+        lambda f: edit(f / "config.json", attn_implementation={"": "sdpa", "backbone": "a/b"}), "the kernel a/b",
+    ),
+    "weights elsewhere": (lambda f: edit(f / "config.json", transformers_weights="../w.safetensors"), "beside it, but"),
+    "weights by a number": (lambda f: edit(f / "config.json", transformers_weights=7), "files beside it, but got 7"),
+    "an adapter": (lambda f: (f / "adapter_config.json").write_text("{}"), "a whole network, but it is an adapter"),
+    "quantized weights": (
+        lambda f: edit(f / "config.json", quantization_config={"quant_method": "fp8"}), "but they are quantized",
+    ),
+    "a backbone of timm on the hub": (backbone("hf-hub:a/b"), "names 'hf-hub:a/b' on the hub or in another folder"),
+    "a backbone of timm in a folder": (backbone("local-dir:/etc"), "names 'local-dir:/etc' on the hub or in another"),
     "a backbone on the hub": (
         lambda f: edit(f / "config.json", backbone="microsoft/resnet-50"), "names 'microsoft/resnet-50' on the hub",
     ),
     "an unknown filter": (lambda f: edit(f / "preprocessor_config.json", resample=1), "Expected `resample`"),
+    "no filter": (numbers(resample=None), "`resample` to be a number, but got None"),
+    "a filter's name": (numbers(resample="bicubic"), "`resample` to be a number, but got 'bicubic'"),
+    "no factor": (numbers(rescale_factor=None), "`rescale_factor` to be a number, but got None"),
+    "a factor of zero": (numbers(rescale_factor=0), "`rescale_factor` to be positive"),
+    "a mean of one number": (numbers(do_normalize=True, image_mean=[0.5], image_std=[1] * 3), "`image_mean` to be 3"),
+    "no mean": (numbers(do_normalize=True, image_mean=None, image_std=[1] * 3), "`image_mean` to be 3 numbers"),
+    "a deviation of zero": (numbers(do_normalize=True, image_mean=[0] * 3, image_std=[0] * 3), "`image_std` to be pos"),
+    "a multiple that is none": (numbers(size_divisor=-32), "`size_divisor` to be positive, but got"),
+    "a multiple of a text": (numbers(size_divisor="a"), "`size_divisor` to be a number, but got 'a'"),
+    "the image processor of another type": (
+        numbers(image_processor_type="DPTImageProcessor"), "processor of a glpn network, GLPNImage.*but got DPTImage",
+    ),
     "a crop": (lambda f: edit(f / "preprocessor_config.json", do_center_crop=True), "crops its centre"),
     "another image processor": (
         lambda f: edit(f / "preprocessor_config.json", image_processor_type="ViTImageProcessor"), "ViTImageProcessor",
@@ -203,74 +255,3 @@ def test_code_that_comes_with_a_network_runs_with_leave(folder, tmp_path, monkey
 def test_what_a_network_of_heights_is_taken_for_must_be_said(tmp_path):
     with pytest.raises(ValueError, match=r"Expected \?output=.*type chmv2"):
         load_model(f"hf:{save('chmv2', tmp_path)}")
-
-
-def hub_errors():
-    import httpx
-    from huggingface_hub import errors
-
-    response = httpx.Response(404, request=httpx.Request("GET", "https://hub.invalid"))
-    return {
-        "gated": (errors.GatedRepoError("no", response=response), "on request"),
-        "unknown": (errors.RepositoryNotFoundError("no", response=response), "none that you may see"),
-        "revision": (errors.RevisionNotFoundError("no", response=response), "no such revision"),
-        "unreachable": (errors.LocalEntryNotFoundError("no"), "cannot be reached; give a folder, or run once: hf down"),
-        "offline": (errors.OfflineModeIsEnabled("no"), "cannot be reached"),
-        "timeout": (OSError("timed out"), "cannot be reached"),
-    }
-
-
-@pytest.mark.parametrize("what", ["gated", "unknown", "revision", "unreachable", "offline", "timeout"])
-def test_what_the_hub_does_not_give_is_one_sentence(what, monkeypatch):
-    import huggingface_hub
-
-    error, sentence = hub_errors()[what]
-
-    def refuse(*args, **kwargs):
-        raise error
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    with pytest.raises(ValueError, match=f"Expected someone/net at revision v1 from the hub, but .*{sentence}"):
-        load_model("hf:someone/net?revision=v1")
-
-
-def test_an_id_is_pinned_to_the_commit_that_the_hub_gave(folder, monkeypatch):
-    import huggingface_hub
-
-    asked = {}
-    commit = folder.rename(folder.parent / "0123456789abcdef0123456789abcdef01234567")
-
-    def give(name, *, revision, allow_patterns):
-        asked.update(name=name, revision=revision, patterns=allow_patterns)
-        return str(commit)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", give)
-    model = load_model("hf:someone/net?revision=v1")
-    assert (asked["name"], asked["revision"]) == ("someone/net", "v1")
-    assert not [p for p in asked["patterns"] if p.endswith((".py", ".bin")) or "pytorch" in p], "no code, no pickle"
-    assert (model.card.name, model.card.tag) == ("hf:someone/net", "01234567")
-    load_model("hf:someone/net?trust=1")
-    assert asked["revision"] is None and "*.py" in asked["patterns"]
-
-
-def test_offline_asks_the_cache_alone(tmp_path, monkeypatch):
-    import huggingface_hub
-
-    def refuse(*args, **kwargs):
-        raise AssertionError("the network was asked")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # as HF_HUB_OFFLINE=1 sets it at the start
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ValueError, match="HF_HUB_OFFLINE is set and it is not in the cache"):
-        load_model("hf:someone/net")
-
-
-def test_without_transformers_the_sentence_says_what_to_install(folder, monkeypatch):
-    import importlib.util
-
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "transformers" else find(name))
-    with pytest.raises(ValueError, match=r"pip install 'depthprobe\[hf\]'"):
-        load_model(f"hf:{folder}")
