@@ -27,9 +27,10 @@ import torch
 from depthprobe.data import DATASETS, Batch, Dataset
 from depthprobe.functional.augment import augment
 from depthprobe.functional.losses import LOSSES
+from depthprobe.memory import kept_memory
 from depthprobe.models import load_model
 from depthprobe.train import Recipe
-from depthprobe.train.devices import kept_memory, open_fabric
+from depthprobe.train.devices import open_fabric
 from depthprobe.train.loop import Training
 from depthprobe.train.network import optimiser
 

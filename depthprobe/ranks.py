@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from depthprobe.memory import kept_memory
+
 LOST_AFTER = 300.0
 """Seconds without a sign of life after which a process counts as lost (or $DEPTHPROBE_LOST_AFTER)."""
 
@@ -70,7 +72,9 @@ def open_ranks(device: str = "auto") -> Iterator[Ranks]:
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        yield Ranks(0, 1, pick_device(device), lambda: None)
+        alone = pick_device(device)
+        with kept_memory(alone.type):
+            yield Ranks(0, 1, alone, lambda: None)
         return
     from lightning.fabric import Fabric
     from lightning.fabric.strategies import DDPStrategy
@@ -91,7 +95,9 @@ def open_ranks(device: str = "auto") -> Iterator[Ranks]:
             raise ConnectionError(lost(world)) from error
 
     try:
-        yield Ranks(fabric.global_rank, world, pick_device(device, local_rank=fabric.local_rank), barrier)
+        own = pick_device(device, local_rank=fabric.local_rank)
+        with kept_memory(own.type):
+            yield Ranks(fabric.global_rank, world, own, barrier)
     finally:
         pulse.stop()
         torch.set_num_threads(threads)

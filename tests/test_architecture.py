@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 STAGES = [
-    ["schema", "registry", "checks"],
+    ["schema", "registry", "checks", "memory"],
     ["functional"],
     ["data"],
     ["models"],

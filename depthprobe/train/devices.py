@@ -1,10 +1,8 @@
 """Processes, device and precision of a training (Lightning Fabric)."""
 
 import contextlib
-import ctypes
 import datetime
 import os
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,12 +13,12 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 
+from depthprobe.memory import kept_memory
 from depthprobe.ranks import cores, pick_device
 from depthprobe.train.recipe import Recipe
 
 TIMEOUT = datetime.timedelta(days=7)  # ranks wait while the first one makes the training set
 SHARDED = 0.01
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 @contextlib.contextmanager
@@ -39,33 +37,12 @@ def open_fabric(recipe: Recipe) -> Iterator[Fabric]:
     if fabric.world_size > 1 and kind == "cpu":
         torch.set_num_threads(max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", fabric.world_size))))
     try:
-        with kept_memory() if kind == "cpu" else contextlib.nullcontext():
+        with kept_memory(kind):
             yield fabric
     finally:
         torch.set_num_threads(threads)
         if fabric.world_size > 1 and not met and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
-
-
-@contextlib.contextmanager
-def kept_memory() -> Iterator[None]:
-    """Let the C library keep freed memory for the next step while the block runs (glibc only).
-
-    It would otherwise return most of a step's memory to the system and fault it in again in the next one: 5 to 20 % of
-    the time of a step on the CPU. Afterwards the limits are the highest that glibc sets by itself.
-    """
-    libc: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if not hasattr(libc, "mallopt"):
-        yield
-        return
-    libc.mallopt(M_MMAP_THRESHOLD, 2**30)
-    libc.mallopt(M_TRIM_THRESHOLD, 2**30)
-    try:
-        yield
-    finally:
-        libc.mallopt(M_MMAP_THRESHOLD, 2**25)
-        libc.mallopt(M_TRIM_THRESHOLD, 2**26)
-        libc.malloc_trim(0)
 
 
 def precision_of(recipe: Recipe, kind: str) -> Any:
