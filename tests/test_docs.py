@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import io
+import json
 import os
 import re
 import shlex
@@ -198,6 +199,19 @@ def test_every_registered_name_is_in_the_documentation(word, expanded):
     text = "\n".join(page for name, page in expanded.items() if not name.startswith("studies"))
     names = [name for registry in listed.registries(word) for name in registry]
     assert [name for name in names if not re.search(rf"`{re.escape(name)}[`:?.]", text)] == []
+
+
+def test_the_zoo_has_the_numbers_of_its_cards(expanded):
+    for card in (docs.ROOT / "depthprobe" / "models" / "weights").glob("*.json"):
+        facts = json.loads(card.read_text(encoding="utf-8"))
+        (row,) = re.findall(rf"^\| `zoo:{re.escape(card.stem)}` \|.*$", expanded["start.md"], re.MULTILINE)
+        assert f"| {facts['parameters']:,} |" in row
+        errors = [float(number) for number in re.findall(r"\b\d\.\d{3}\b", row)]
+        assert errors == [pytest.approx(t["scores"]["abs_rel"], abs=6e-4) for t in facts["tests"].values()]
+
+
+def test_every_source_is_one_that_a_reader_can_find(expanded):
+    assert [name for name, page in expanded.items() if re.search(r"\bMETHODS\b", page)] == []
 
 
 @pytest.mark.parametrize("probe", listed.registries("probes")[0].names())

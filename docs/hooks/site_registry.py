@@ -33,6 +33,7 @@ HERE = {
     "alignments": ALIGNMENTS, "attributions": ATTRIBUTIONS, "blocks": BLOCKS, "cues": CUES, "kernels": KERNELS,
     "losses": LOSSES, "perturbations": PERTURBATIONS, "regions": REGIONS, "targets": TARGETS,
 }  # fmt: skip
+OWN = re.compile(r"\bMETHODS(?: \d)?")  # a source of what is defined by this project itself
 COLUMNS = {
     "alignments": ("kinds", "auto", "space", "source"),
     "cues": ("levels", "reading"),
@@ -63,6 +64,7 @@ def cell(text: Any) -> str:
     if isinstance(text, bool):
         return "yes" if text else "no"
     plain = "" if text is None else f"{text:g}" if isinstance(text, float) else str(text)
+    plain = OWN.sub("depthprobe", plain)
     return re.sub(r"\s+", " ", plain).replace("|", "\\|").replace("*", "\\*").replace("_", "\\_").replace("<", "&lt;")
 
 
@@ -160,7 +162,7 @@ def plan(probe: str) -> str:
 def rows_of(probe: str) -> str:
     """What the rows of a probe say, from its docstring."""
     facts = PROBES.facts(probe)
-    told = (f"{column} is the {name.replace('_', ' ')}" for column, name in facts["axes"].items())
+    told = (f"{column} says {name.replace('_', ' ')}" for column, name in facts["axes"].items())
     axes = ", ".join(told) or "no factor varies"
     doc = re.split(r"\n\s*\nRaises:", inspect.getdoc(PROBES[probe]) or "")[0]
     return f'!!! info "The probe `{probe}`: {axes}"\n' + _indented(doc)
@@ -226,7 +228,8 @@ def zoo() -> str:
 def _card(path: Path) -> list[str]:
     card = json.loads(path.read_text(encoding="utf-8"))
     scores = (f"{kind} {test['scores']['abs_rel']:.3f}" for kind, test in card["tests"].items())
-    return [f"`zoo:{path.stem}`", card["family"], f"{card.get('parameters', 0):,}".strip("0"), cell(", ".join(scores))]
+    count = card.get("parameters")
+    return [f"`zoo:{path.stem}`", card["family"], f"{count:,}" if count else "", cell(", ".join(scores))]
 
 
 def readme(heading: str) -> str:
