@@ -140,7 +140,7 @@ FAULTS = {
     "scale": ({("scale", ""): 0.5}, "Scale off: at the median its depth is 0.5"),
     "nan": ({("nan_share", ""): 0.25}, "of its output values are no numbers"),
     "sign": ({("nonpositive_share", ""): 0.1}, "are zero or negative, which no depth is"),
-    "range": ({("out_of_range_share", ""): 0.3}, "lie outside the depths of the protocol"),
+    "range": ({("out_of_range_share", ""): 0.3}, "lie outside the protocol's"),
     "constant": ({("spread", ""): 1e-7}, "a constant output"),
     "chance": ({("repeat_difference", ""): 0.02}, "It is not deterministic"),
     "batch": ({("batch_difference", ""): 0.02}, "depends on what else is in the batch"),

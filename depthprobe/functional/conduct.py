@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from depthprobe.checks import check_range, check_shapes
+from depthprobe.functional.attribution_checks import rank_correlation
 from depthprobe.functional.terms import METRICS
 
 
@@ -22,12 +23,17 @@ def nonpositive_share(output: Tensor) -> Tensor:
     return (_flat(output) <= 0).double().mean(1)
 
 
-@METRICS.register("out_of_range_share", unit="1", better="lower", source="depthprobe", inputs="output low high")
-def out_of_range_share(output: Tensor, low: float, high: float) -> Tensor:
-    """Share of the values (in metres) below `low` or above `high`, infinite ones included; NaN is neither."""
+@METRICS.register("out_of_range_share", unit="1", better="lower", source="depthprobe", inputs="output valid low high")
+def out_of_range_share(output: Tensor, valid: Tensor, low: float, high: float) -> Tensor:
+    """Share of the values (in metres) below `low` or above `high`, infinite ones included, where a truth lies between.
+
+    Convention: valid bool (B,1,H,W): the pixels whose truth lies between; what is farther than the protocol looks, as
+    the sky, is no fault. A NaN is neither. NaN without a valid pixel.
+    """
     check_range("high", high, low, float("inf"), open_low=True)
-    flat = _flat(output)
-    return ((flat < low) | (flat > high)).double().mean(1)
+    check_shapes(output=(output, "b 1 h w"), valid=(valid, "b 1 h w"))
+    flat, ok = _flat(output), valid.flatten(1)
+    return (((flat < low) | (flat > high)) & ok).sum(1).double() / ok.sum(1)
 
 
 @METRICS.register("spread", unit="1", better="none", source="depthprobe", inputs="output")
@@ -77,6 +83,28 @@ def train_difference(evaluated: Tensor, trained: Tensor) -> Tensor:
     return repeat_difference(evaluated, trained)
 
 
+@METRICS.register("image_difference", unit="1", better="none", source="depthprobe", inputs="answer other")
+def image_difference(answer: Tensor, other: Tensor) -> Tensor:
+    """`repeat_difference` of the answers to two different images: 0 is an answer that ignores the image."""
+    return repeat_difference(answer, other)
+
+
+@METRICS.register("order", unit="1", better="none", source="Spearman 1904", inputs="output depth valid")
+def order(output: Tensor, depth: Tensor, valid: Tensor) -> Tensor:
+    """Rank correlation of the output with the true depth, where valid: below 0 it falls where depth grows.
+
+    Convention: output, depth (B,1,H,W), valid bool; over pixels where the output is finite; blind to every rising
+    function of either, hence to scale, shift and unit. NaN where one of them is constant or no pixel is left.
+    """
+    check_shapes(output=(output, "b 1 h w"), depth=(depth, "b 1 h w"), valid=(valid, "b 1 h w"))
+    ok = valid & output.isfinite()
+    pairs = [
+        (z[mask].view(1, 1, 1, -1), g[mask].view(1, 1, 1, -1)) for z, g, mask in zip(output, depth, ok, strict=True)
+    ]
+    unknown = torch.full((1,), torch.nan, dtype=torch.float64, device=output.device)
+    return torch.cat([rank_correlation(z, g) if z.numel() else unknown for z, g in pairs])
+
+
 @METRICS.register("scale", unit="1", better="none", source="depthprobe", inputs="pred depth valid")
 def scale(pred: Tensor, depth: Tensor, valid: Tensor) -> Tensor:
     """Median prediction over median truth, where valid: 1 is metres, 1000 millimetres.
@@ -94,8 +122,8 @@ def scale(pred: Tensor, depth: Tensor, valid: Tensor) -> Tensor:
 def kind_error(aligned: Tensor, depth: Tensor, valid: Tensor) -> Tensor:
     """Mean |z - g| / g after the alignment that an output kind allows: a wrongly declared kind fits better by another.
 
-    Convention: aligned, depth (B,1,H,W) in metres, valid bool; NaN without a valid pixel. Compare kinds that leave
-    equally much open (`affine_depth`, `affine_disparity`): what has more to fit, fits better anyway.
+    Convention: aligned, depth (B,1,H,W) in metres, valid bool; NaN without a valid pixel. What has more to fit, fits
+    better anyway: compare with how much better it fits networks whose kind is known.
     """
     check_shapes(aligned=(aligned, "b 1 h w"), depth=(depth, "b 1 h w"), valid=(valid, "b 1 h w"))
     off = ((aligned - depth).abs() / depth).double().where(valid, 0.0)

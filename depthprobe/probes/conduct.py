@@ -56,9 +56,10 @@ def conduct(model: DepthModel, batch: Batch, plan: ConductPlan) -> pd.DataFrame:
     """Rows of how the network behaves, whatever it is declared to be; every image is read alone.
 
     Convention: of the raw output on the network's canvas, all pixels: `nan_share`, `spread`, and where the declared
-    kind allows no such values `nonpositive_share` (depths) and `out_of_range_share` (metres beyond the protocol's
-    depths). `repeat_difference`: two passes; `batch_difference`: alone and in a batch of two; `train_difference`: eval
-    and train mode, with two images in the batch. `scale`: median prediction over median truth, of metric depth.
+    kind allows no such values `nonpositive_share` (depths). `repeat_difference`: two passes; `batch_difference`: alone
+    and in a batch of two; `image_difference`: the two images of that batch; `train_difference`: eval and train mode,
+    with two images in the batch. Where there is a truth: `out_of_range_share` (metres beyond the protocol's depths);
+    `scale`: median prediction over median truth, of metric depth; `order`: rank correlation with the truth;
     `kind_error`, factor = an output kind: `abs_rel` if the output were of that kind, so aligned. NaN where a row does
     not apply, or the network cannot run in that way.
     """
@@ -67,16 +68,20 @@ def conduct(model: DepthModel, batch: Batch, plan: ConductPlan) -> pd.DataFrame:
     seeds = sample_seeds(batch.sample, plan.seed)
     each = [_answers(model, one, seed) for one, seed in zip(image.split(1), seeds, strict=True)]
     seen = Answers(*(torch.cat(some) for some in zip(*each, strict=True)))
-    return frame(batch.sample, [*_behaviour(seen, model.card.output, protocol),
+    return frame(batch.sample, [*_behaviour(seen, model.card.output),
                                 *_against_truth(seen.first, batch, model.card.output, protocol, plan)])  # fmt: skip
 
 
 class Answers(NamedTuple):
-    """Answers (B,1,h,w) to the same images: twice alone, beside another image, in train mode; NaN: no answer."""
+    """Answers (B,1,h,w) to the same images: twice alone, beside another image, in train mode; NaN: no answer.
+
+    Convention: `other` are those to the other image.
+    """
 
     first: Tensor
     again: Tensor
     beside: Tensor
+    other: Tensor
     trained: Tensor
 
 
@@ -87,34 +92,32 @@ def _answers(model: DepthModel, image: Tensor, seed: int) -> Answers:
         with evaluating(model), seeded(seed, image.device):
             first, again = model(image), model(image)
         with evaluating(model):
-            beside = _attempt(model, pair, seed, first)
+            beside, other = _attempt(model, pair, seed, first)
         with training(model):
-            trained = _attempt(model, pair, seed, first)
-    return Answers(first, again, beside, trained)
+            trained, _ = _attempt(model, pair, seed, first)
+    return Answers(first, again, beside, other, trained)
 
 
-def _attempt(model: DepthModel, pair: Tensor, seed: int, like: Tensor) -> Tensor:
-    """The answer to the first of a pair; NaN if the network refuses such a batch or mode."""
+def _attempt(model: DepthModel, pair: Tensor, seed: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """The answers to a pair; NaN if the network refuses such a batch or mode, in whatever way foreign code does."""
     with seeded(seed, pair.device):
         try:
             out: Tensor = model(pair)
         except torch.OutOfMemoryError:
             raise
-        except (ValueError, TypeError, RuntimeError):
-            return torch.full_like(like, torch.nan)
-    return out[:1]
+        except Exception:
+            out = torch.full_like(like, torch.nan).expand(2, -1, -1, -1)
+    return out[:1], out[1:]
 
 
-def _behaviour(seen: Answers, kind: str, protocol: Protocol) -> Iterator[Measured]:
+def _behaviour(seen: Answers, kind: str) -> Iterator[Measured]:
     first, unknown = seen.first, torch.full((len(seen.first),), torch.nan, dtype=torch.float64)
-    low, high = protocol.min_depth, protocol.max_depth
-    metric = kind == "metric_depth"
     yield Measured("nan_share", quantities.nan_share(first))
     yield Measured("nonpositive_share", quantities.nonpositive_share(first) if kind in DEPTH_KINDS else unknown)
     yield Measured("spread", quantities.spread(first))
-    yield Measured("out_of_range_share", quantities.out_of_range_share(first, low, high) if metric else unknown)
     yield Measured("repeat_difference", quantities.repeat_difference(first, seen.again))
     yield Measured("batch_difference", quantities.batch_difference(first, seen.beside))
+    yield Measured("image_difference", quantities.image_difference(first, seen.other))
     yield Measured("train_difference", quantities.train_difference(first, seen.trained))
 
 
@@ -122,8 +125,12 @@ def _against_truth(raw: Tensor, batch: Batch, kind: str, protocol: Protocol, pla
     anything = dataclasses.replace(protocol, alignment=tuple((one, "auto") for one in OUTPUT_KINDS))
     _, mask = prepare(raw, batch.depth, batch.valid, kind="metric_depth", protocol=anything)
     whole = resize_map(raw.float(), (batch.depth.shape[-2], batch.depth.shape[-1]), mode=protocol.resize)
-    scale = quantities.scale(whole, batch.depth, mask)
-    yield Measured("scale", scale if kind == "metric_depth" else torch.full_like(scale, torch.nan))
+    for name, value in (
+        ("out_of_range_share", quantities.out_of_range_share(whole, mask, protocol.min_depth, protocol.max_depth)),
+        ("scale", quantities.scale(whole, batch.depth, mask)),
+    ):
+        yield Measured(name, value if kind == "metric_depth" else torch.full_like(value, torch.nan))
+    yield Measured("order", quantities.order(whole, batch.depth, mask))
     for one in plan.kinds:
         aligned, mask = prepare(raw, batch.depth, batch.valid, kind=one, protocol=anything)
         yield Measured("kind_error", quantities.kind_error(aligned, batch.depth, mask), factor=one)

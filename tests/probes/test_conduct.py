@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 import tiny
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from torch import nn
 from depthprobe.data.batch import Batch, stack
 from depthprobe.functional import conduct as quantities
 from depthprobe.functional.conversion import OUTPUT_KINDS
+from depthprobe.functional.protocol import get_protocol
 from depthprobe.models import DepthModel, ModelCard
 from depthprobe.models.hooks import training
 from depthprobe.probes.conduct import ConductPlan, conduct
@@ -89,8 +91,47 @@ def test_numbers_that_no_depth_is_are_counted():
     values = found(holed)
     assert values["nan_share"] == pytest.approx(0.5)
     assert values["nonpositive_share"] == pytest.approx(0.25)
-    assert values["out_of_range_share"] == pytest.approx(0.5), "infinity and -1"
+    ok = batch().valid & (batch().depth < get_protocol("scenes").max_depth)
+    some = ok[..., 6:18, :].sum((1, 2, 3)) / ok.sum((1, 2, 3))
+    assert values["out_of_range_share"] == pytest.approx(some.numpy()), "infinity and -1, where there is a truth"
     assert (values["repeat_difference"] == 0).all(), "NaN twice is no difference"
+
+
+def test_depths_out_of_range_count_only_where_the_truth_is_in_it():
+    """As the sky: far is right there, however far."""
+    some = batch()
+    sky = torch.zeros_like(some.valid)
+    sky[..., :12, :] = True
+    some = some.replace(depth=torch.where(sky, 500.0, some.depth))
+    far = found(lambda x: torch.where(sky[:1], 1000.0, grey(x)), some=some)
+    assert (far["out_of_range_share"] == 0).all()
+    near = found(lambda x: torch.where(sky[:1], 1.0, grey(x) + 999), some=some)
+    assert (near["out_of_range_share"] == 1).all()
+
+
+@pytest.mark.parametrize(("answer", "sign"), [(lambda d: d, 1), (lambda d: 1 / d, -1), (lambda d: 3 - d**3, -1)])
+def test_the_order_says_whether_the_answer_grows_or_falls_with_depth(answer, sign):
+    assert planted_truth(answer)["order"] == pytest.approx(sign)
+    assert planted_truth(answer, output="affine_disparity")["order"] == pytest.approx(sign), "whatever is declared"
+
+
+def test_the_order_is_spearmans_over_the_pixels_that_have_a_truth_and_an_answer():
+    g = torch.Generator().manual_seed(2)
+    out, depth = (torch.rand(2, 1, 6, 7, generator=g).round(decimals=1) for _ in range(2))  # with ties
+    valid = torch.rand(2, 1, 6, 7, generator=g) > 0.3
+    out[0, 0, 0, :3] = torch.nan
+    ok = valid[0, 0] & out[0, 0].isfinite()
+    want = scipy.stats.spearmanr(out[0, 0][ok].numpy(), depth[0, 0][ok].numpy()).statistic
+    assert float(quantities.order(out, depth, valid)[0]) == pytest.approx(want, rel=1e-9)
+    valid[1] = False
+    assert torch.isnan(quantities.order(out, depth, valid)[1])
+    assert torch.isnan(quantities.order(out * 0, depth, valid)).all()
+
+
+def test_an_answer_that_ignores_the_image_is_the_same_for_another():
+    rows = torch.linspace(1, 5, H).view(1, 1, H, 1).expand(1, 1, H, W)
+    assert (found(lambda x: rows.expand(len(x), -1, -1, -1))["image_difference"] == 0).all()
+    assert (found(grey)["image_difference"] > 0.1).all()
 
 
 def test_what_a_kind_leaves_open_is_not_held_against_it():
@@ -131,6 +172,17 @@ def test_the_kind_that_an_output_is_fits_it_whatever_is_declared(kind, function,
     errors = {name: float(values[f"kind_error@{name}"][0]) for name in OUTPUT_KINDS}
     assert errors[kind] < 1e-4
     assert {name for name, error in errors.items() if error < 0.01} == fits
+
+
+@pytest.mark.parametrize("error", [AssertionError, IndexError, KeyError, AttributeError, ZeroDivisionError])
+def test_a_network_may_refuse_a_batch_with_any_error(error):
+    def single(x):
+        if len(x) > 1:
+            raise error
+        return grey(x)
+
+    values = found(single)
+    assert np.isnan([values[name] for name in ("batch_difference", "train_difference", "image_difference")]).all()
 
 
 def test_a_network_that_refuses_batches_or_train_mode_is_not_compared_in_them():
