@@ -106,7 +106,8 @@ def _data_record(work: Work) -> dict[str, Any]:
 def _model_record(work: Work, number: int) -> dict[str, Any]:
     who, model = work.identity["models"][number], work.models[number]
     count = sum(p.numel() for p in model.parameters())
-    return {**who["card"], "weights": who["weights"], "parameters": count, "facts": model.card.facts}
+    known = count if count or model.card.family == "oracle" else None  # an ONNX file's are not seen from here
+    return {**who["card"], "weights": who["weights"], "parameters": known, "facts": model.card.facts}
 
 
 def _plan_records(work: Work) -> dict[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import statistics
 import time
 import weakref
@@ -66,17 +67,19 @@ def cost(model: DepthModel, batch: Batch, plan: CostPlan) -> pd.DataFrame:
     those of convolutions, matrix products and attention, two for each multiplication; operations that torch has no
     formula for do not count. Latency (ms) is the median of wall clock times. Peak memory (MB) is above weights and
     image: of CUDA its allocator's peak, elsewhere that of all tensors that live at the same time, without what an
-    operation allocates and frees within itself.
+    operation allocates and frees within itself. A network that computes outside of torch (an ONNX file) shows it
+    neither parameters nor operations: of such a one only the latency is known, the rest is NaN.
     """
     images, found = _canvases(model, batch, plan), []
     with torch.no_grad(), evaluating(model), threads(plan.threads):
         for one in images.split(1):
             counts, most = counted(model, one)
-            found.append((flops(counts), latency(1, _seconds(model, one, plan)), peak_memory(most)))
-    names = ("flops", "latency", "peak_memory")
+            seen = (float(parameters(model)), flops(counts), peak_memory(most))
+            known = seen if any(seen[:2]) or model.card.family == "oracle" else (math.nan,) * 3
+            found.append((*known, latency(1, _seconds(model, one, plan))))
+    names = ("parameters", "flops", "peak_memory", "latency")
     columns = torch.tensor(found, dtype=torch.float64).view(-1, len(names)).unbind(1)
-    whole = Measured("parameters", torch.full((len(batch),), float(parameters(model)), dtype=torch.float64))
-    return frame(batch.sample, [whole, *(Measured(name, x) for name, x in zip(names, columns, strict=True))])
+    return frame(batch.sample, [Measured(name, x) for name, x in zip(names, columns, strict=True)])
 
 
 def _canvases(model: DepthModel, batch: Batch, plan: CostPlan) -> Tensor:

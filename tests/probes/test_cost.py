@@ -2,13 +2,14 @@
 
 import time
 
+import numpy as np
 import pytest
 import tiny
 import torch
 from torch import nn
 
 from depthprobe.data.batch import stack
-from depthprobe.models import DepthModel, ModelCard
+from depthprobe.models import DepthModel, ModelCard, load_model
 from depthprobe.probes.cost import CostPlan, cost, counted, threads
 
 H, W = 24, 32
@@ -114,6 +115,21 @@ def test_a_network_that_sleeps_takes_that_long():
     quick = value(cost(model(nn.Conv2d(3, 1, 1)), batch(1), CostPlan(repeats=5)), "latency")[0]
     assert slow >= 20
     assert quick < slow
+
+
+def test_what_a_network_does_outside_of_torch_is_not_counted_as_nothing():
+    """An ONNX file has parameters and operations, of which torch sees none: 0 would be the best network of all."""
+
+    class Outside(nn.Module):
+        def forward(self, x):
+            return torch.from_numpy(x.numpy().mean(1, keepdims=True))
+
+    found = cost(model(Outside()), batch(2), ONCE)
+    for name in ("parameters", "flops", "peak_memory"):
+        assert np.isnan(value(found, name)).all(), name
+    assert min(value(found, "latency")) > 0
+    none = cost(load_model("oracle:row"), batch(1), ONCE)
+    assert value(none, "parameters") == value(none, "flops") == [0], "known to be nothing"
 
 
 def test_it_has_as_many_passes_as_it_says_and_leaves_the_threads():
