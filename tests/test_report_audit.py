@@ -114,6 +114,26 @@ def test_it_is_said_that_few_networks_are_no_family(whole):
     assert "beside 2 CNNs and 2 Transformers. This is about these networks, not about their families." in page.text
 
 
+def test_what_is_undecided_is_said_beside_the_place(tmp_path):
+    table = audits.make_audit(10, sparse=False, error=0.02)  # nearly as the best of them
+    _, data = report(tmp_path, SURE, table=table[table["probe"] == "error"], maps=0)
+    said, row = line(data, "How accurate"), trait(data, "accuracy")
+    assert row["undecided"] > 0
+    assert f"of 4 references ({row['undecided']} undecided), percentile" in said
+
+
+def test_a_place_is_given_over_the_samples_that_both_have(tmp_path):
+    """Hard images that the subject could not be judged on must not make it the best."""
+    table = audits.make_audit(24, sparse=False)
+    table = table[table["probe"] == "error"].reset_index(drop=True)
+    mine, hard = table["model"] == audits.SUBJECT, table["sample"].isin(sorted(table["sample"].unique())[:5])
+    table["value"] = np.where(hard, table["value"] + 5, table["value"])  # for all
+    table["value"] = np.where(mine & ~hard, table["value"] + 1, table["value"])  # the worst where it was judged
+    table.loc[mine & hard, "value"] = np.nan
+    _, data = report(tmp_path, SURE, table=table, maps=0)
+    assert "more accurate than 0 of 4 references, percentile 0 [0, 0]" in line(data, "How accurate")
+
+
 # Warnings
 
 

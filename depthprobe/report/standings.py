@@ -48,4 +48,5 @@ def number(source: Source, one: traits.Estimated) -> str:
 def stands(source: Source, one: traits.Estimated) -> str:
     """`on surfaces its gradients are off by 0.0111 [...], better than 2 of 3 references, percentile 67 [33, 100]`."""
     said = (one.lead.plain or f"{one.lead.says} {{}}").format(number(source, one))
-    return f"{said}, {traits.standing(source, one).said()}" if source.references and one.lead.ranked else said
+    place = traits.standing(source, one)
+    return f"{said}, {place.said()}" if place.of and one.lead.ranked else said

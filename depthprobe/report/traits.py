@@ -142,7 +142,8 @@ def _right(source: Source, probe: str, lead: Lead) -> float:
 class Standing:
     """Where the subject stands among the references: how many it is better than (or above, where none is better).
 
-    Convention: `percentile` counts by the means, half for a tie; `low`, `high`: what the paired verdicts leave open.
+    Convention: `percentile` counts by the means over the samples that both have, half for a tie; `low`, `high`: what
+    the paired verdicts leave open, `undecided`: of how many references.
     """
 
     percentile: float
@@ -154,33 +155,40 @@ class Standing:
     word: str
 
     def said(self) -> str:
-        """`better than 3 of 4 references (percentile 75 [50, 100])`."""
+        """`better than 3 of 4 references (1 undecided), percentile 75 [50, 100]`."""
         if not self.of:
             return "no reference was measured beside it"
         ends = f"[{self.low:.0f}, {self.high:.0f}]"
         named = text.counted(self.of, "reference")
-        return f"{self.word} than {self.above} of {named}, percentile {self.percentile:.0f} {ends}"
+        left = f" ({self.undecided} undecided)" if self.undecided else ""
+        return f"{self.word} than {self.above} of {named}{left}, percentile {self.percentile:.0f} {ends}"
 
 
 def standing(source: Source, found: Estimated) -> Standing:
     """Where the subject of an audit stands among the references by one lead."""
     word = found.lead.word or ("larger" if found.better == "none" else "better")
-    value = found.means.set_index("model")["estimate"]
-    others = [v for name, v in value.items() if name in source.references and np.isfinite(v)]
-    mine = value.get(source.subject, np.nan)
-    if not others or not np.isfinite(mine):
+    beside = _beside(source, found)
+    if not beside:
         return Standing(percentile=np.nan, low=np.nan, high=np.nan, above=0, of=0, undecided=0, word=word)
     sign = -1 if found.better == "lower" else 1
-    above = sum(sign * mine > sign * v for v in others)
-    ties = sum(mine == v for v in others)
+    above = sum(sign * mine > sign * other for mine, other in beside)
+    ties = sum(mine == other for mine, other in beside)
     judged = found.gaps[found.gaps["a"].isin(source.references)]["verdict"] if len(found.gaps) else pd.Series(dtype=str)
     sure = int(judged.isin(["better", "higher"]).sum())
     below = int(judged.isin(["worse", "lower"]).sum())
-    scale = 100 / len(others)
+    of = len(beside)
     if found.lead.exact:  # nothing is left open
-        sure, below = above, len(others) - int(above)
-    return Standing(percentile=(above + ties / 2) * scale, low=sure * scale, high=(len(others) - below) * scale,
-                    above=int(above), of=len(others), undecided=len(others) - sure - below, word=word)  # fmt: skip
+        sure, below = above, of - int(above)
+    return Standing(percentile=(above + ties / 2) * 100 / of, low=sure * 100 / of, high=(of - below) * 100 / of,
+                    above=int(above), of=of, undecided=of - sure - below, word=word)  # fmt: skip
+
+
+def _beside(source: Source, found: Estimated) -> list[tuple[float, float]]:
+    """The means of the subject and of every reference, over the samples that both have where they were paired."""
+    alone = found.means.set_index("model")["estimate"]
+    whole = {name: (alone.get(source.subject, np.nan), alone[name]) for name in source.references if name in alone}
+    paired = {r.a: (r.mean_b, r.mean_a) for r in found.gaps.itertuples() if r.a in whole} if len(found.gaps) else {}
+    return [pair for pair in {**whole, **paired}.values() if np.isfinite(pair).all()]
 
 
 def families(source: Source, found: Sequence[Estimated], options: estimates.Options) -> pd.DataFrame:
