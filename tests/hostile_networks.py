@@ -34,13 +34,19 @@ def conducts(body: str, metric: str, value: float) -> Case:
     return outputs(body, measured(metric, value), probe="conduct")
 
 
+def fails(body: str, kind: str, text: str) -> Case:
+    """The network's own code fails: the sentence says which, at what, where and why."""
+    why = rf"py:.*net\.py:N to answer to \(\d, 3, 24, 32\), but it raised {kind}: {text}.* \(net\.py, line 5\)\.$"
+    return outputs(body, why)
+
+
 def _exiting(place: Path) -> list[Any]:
     args = network(place, "return x")
     (place / "net.py").write_text("raise SystemExit\n")
     return args
 
 
-MAP = r"Expected the network to return a map \(b 1 h w\) or \(b h w\)"
+MAP = r"Expected py:.* to return a map \(b 1 h w\) or \(b h w\)"
 NETWORKS = {
     "NaN": outputs("return x[:, :1] * float('nan')", failed(1.0)),
     "NaN in half of the pixels": outputs(
@@ -68,6 +74,22 @@ NETWORKS = {
     "text": outputs("return 'deep'", rf"{MAP}, but got str"),
     "an unknown dictionary": outputs("return {'boxes': x}", rf"{MAP}, but got dict"),
     "another device": outputs("return x[:, :1].to('meta')", "on the device of the images, cpu, but got one on meta"),
+    **{
+        f"{kind}, of its own": fails(body, kind, text)
+        for kind, body, text in (
+            ("RuntimeError", "return nn.functional.conv2d(x, x[:, :1])", "Given groups=1, weight of size"),
+            ("IndexError", "return x[0, 9]", "index 9 is out of bounds"),
+            ("KeyError", "return {}['depth']", "'depth'"),
+            ("AttributeError", "return self.nothing(x)", "'N' object has no attribute 'nothing'"),
+            ("AssertionError", "assert x.shape[-1] % 14 == 0", "AssertionError"),
+            ("ZeroDivisionError", "return x / (1 // 0)", "integer division"),
+            ("RecursionError", "return self.forward(x)", "maximum recursion depth exceeded"),
+            ("StopIteration", "return next(iter(()))", "StopIteration"),
+            ("NotImplementedError", "raise NotImplementedError", "NotImplementedError"),
+            ("ValueError", r"raise ValueError('\n two\nlines.')", "two"),
+            ("SystemExit", "raise SystemExit(0)", "0"),
+        )
+    },
     "a name with HTML": Case(
         lambda place: network(place, "return torch.full_like(x[:, :1], 3.0)", name=f"{HTML}.py")[:-1], escaped(HTML)
     ),
@@ -83,6 +105,24 @@ def _trapped(place: Path, name: str) -> list[Any]:
 def _trapped_torch(place: Path) -> list[Any]:
     torch.save({"state_dict": {"w": Trap(place / "ran")}}, place / "bomb.pt")
     return measure(place, model=f"ckpt:{place}/bomb.pt?model=timm:test_convnext", root=pairs(place)[0].parents[1].name)
+
+
+def _numbered(place: Path) -> list[Any]:
+    pairs(place)
+    torch.save({3: torch.zeros(1)}, place / "w.pt")
+    return measure(place, model=f"ckpt:{place}/w.pt?model=timm:test_convnext")
+
+
+def _building(place: Path, body: str) -> list[Any]:
+    args = network(place, "return x")
+    (place / "net.py").write_text(f"def N():\n    {body}\n")
+    return args
+
+
+def _hub(place: Path, code: str, options: str = "") -> list[Any]:
+    pairs(place)
+    (place / "hubconf.py").write_text(f"{code}\ndef build():\n    return None\n")
+    return measure(place, model=f"torchhub:{place}:build{options}")
 
 
 def recipe(text: str, expect: str) -> Case:
@@ -104,6 +144,15 @@ WHOLE = r"to be a whole safetensors file, but: .*Write or copy it again"
 FILES = {
     "a pickle that runs code": Case(lambda place: _trapped(place, "w.pt"), "to hold tensors only"),
     "a torch file that runs code": Case(_trapped_torch, "to hold tensors only"),
+    "a torch file of zero bytes": Case(lambda place: weights(place, b"", name="w.pt"), "tensors only, but: EOFE"),
+    "weights with a number for a name": Case(_numbered, r"to hold weights by name, .*; save net\.state_dict\(\)"),
+    "code that fails in two lines": Case(
+        lambda place: _building(place, r"raise ValueError('\n two\nlines')"), r"without arguments, but ValueError: two$"
+    ),
+    "a hubconf.py without leave": Case(lambda place: _hub(place, "open('ran', 'w')"), "leave before running .*hubconf"),
+    "a hubconf.py that ends the program": Case(
+        lambda place: _hub(place, "raise SystemExit", "?trust=1"), r"to build `build`, but SystemExit"
+    ),
     "a pickle named safetensors": Case(lambda place: _trapped(place, "w.safetensors"), WHOLE),
     "weights of zero bytes": Case(lambda place: weights(place, b""), WHOLE),
     "weights cut off": Case(

@@ -131,7 +131,7 @@ def test_the_same_command_measures_nothing_again_and_references_are_known_elsewh
 
 
 def test_a_network_that_gives_no_map_is_one_sentence(folder):
-    for model, why in (("py:net_of_a_user:flat", "Expected the network to return a map"), ("oracle:affine", "truth")):
+    for model, why in (("py:net_of_a_user:flat", "to return a map"), ("oracle:affine", "truth")):
         text = call(model, *SMALL, "--out", "bad", "--against", "none", code=2).stderr
         assert "Traceback" not in text
         assert why in text.replace("\n", " ")

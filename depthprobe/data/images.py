@@ -123,6 +123,8 @@ def _read_npy(path: Path, where: str) -> NDArray[Any]:
         raise missing(path, where) from error
     except _BROKEN as error:
         raise _broken(path, where, error) from error
+    if not isinstance(stored, np.ndarray):
+        stored.close()
     if not isinstance(stored, np.ndarray) or stored.dtype.kind not in "iuf":
         kind = stored.dtype if isinstance(stored, np.ndarray) else "an archive of arrays"
         raise unusable(f"{named(path, where)} to hold real numbers", f"it holds {kind}", "save depth as a float array")

@@ -1,13 +1,15 @@
 """The adapter: canonical image in, declared kind of depth out, named layers to read."""
 
 import dataclasses
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from depthprobe.checks import check_one_of, check_shapes
+from depthprobe.checks import check_one_of, check_shapes, first_line
 from depthprobe.functional.conversion import OUTPUT_KINDS
 from depthprobe.models.hooks import capture
 from depthprobe.models.reading import Reading
@@ -15,6 +17,11 @@ from depthprobe.schema import FAMILIES
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+_PACKAGE, _TORCH = Path(__file__).parents[1], Path(torch.__file__).parent
+
+
+class NetworkError(ValueError, RuntimeError):
+    """A network that fails in its own code; the message says which, at what, where and why."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,12 +96,32 @@ class DepthModel(nn.Module):
         return self.reading.enter((self.canvas(image) - self.mean) / self.std)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Depth (or what `card.output` declares) for an image."""
+        """Depth (or what `card.output` declares) for an image.
+
+        Raises:
+            ValueError: if the network returns no map for each image.
+            NetworkError: if its own code fails, whatever that raised; memory that runs out is raised as it is.
+        """
         sizes = check_shapes(image=(image, "b 3 h w"))
-        answer = as_prediction(self.net(self.prepare(image)))
-        _check_answers(answer, image)
+        answer = as_prediction(self._answer(self.prepare(image)), self.card.name)
+        _check_answers(answer, image, self.card.name)
         size = (sizes["h"], sizes["w"])
         return self.reading.leave(answer, self.canvas_size(*size), size)
+
+    def _answer(self, given: Tensor) -> Any:
+        try:
+            return self.net(given)
+        except (torch.OutOfMemoryError, MemoryError):
+            raise
+        except (Exception, SystemExit) as error:
+            frames = traceback.extract_tb(error.__traceback__)
+            if Path(frames[-1].filename).is_relative_to(_PACKAGE):
+                raise  # said by this package, which looks on, and not by the network
+            own = next((f for f in reversed(frames) if not Path(f.filename).is_relative_to(_TORCH)), frames[-1])
+            raise NetworkError(
+                f"Expected {self.card.name} to answer to {tuple(given.shape)}, but it raised {type(error).__name__}: "
+                f"{first_line(error).rstrip('.')} ({Path(own.filename).name}, line {own.lineno})."
+            ) from error
 
     def layers(self) -> list[str]:
         """Dotted names, inside `net`, of the layers to read."""
@@ -112,7 +139,7 @@ class DepthModel(nn.Module):
         return dict(found)
 
 
-def as_prediction(output: Any) -> Tensor:
+def as_prediction(output: Any, name: str = "the network") -> Tensor:
     """The map (B,1,h,w) in what a network returned: a tensor, a (list of) tensors (the last), or a dict/object.
 
     Raises:
@@ -128,19 +155,19 @@ def as_prediction(output: Any) -> Tensor:
         output = output.unsqueeze(1)
     if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[1] != 1 or not output.numel():
         what = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise ValueError(f"Expected the network to return a map (b 1 h w) or (b h w), but got {what}.")
+        raise ValueError(f"Expected {name} to return a map (b 1 h w) or (b h w), but got {what}.")
     if output.is_complex() or output.dtype == torch.bool:
-        raise ValueError(f"Expected the network to return real numbers, but got {output.dtype}.")
+        raise ValueError(f"Expected {name} to return real numbers, but got {output.dtype}.")
     return output if output.is_floating_point() else output.float()
 
 
-def _check_answers(answer: Tensor, image: Tensor) -> None:
+def _check_answers(answer: Tensor, image: Tensor, name: str) -> None:
     if len(answer) != len(image):
         raise ValueError(
-            f"Expected the network to return one map for each of the {len(image)} images, but got {len(answer)}."
+            f"Expected {name} to return one map for each of the {len(image)} images, but got {len(answer)}."
         )
     if answer.device != image.device:
         raise ValueError(
-            f"Expected the network to return a map on the device of the images, {image.device}, but got one on "
+            f"Expected {name} to return a map on the device of the images, {image.device}, but got one on "
             f"{answer.device}; make new tensors with device=x.device."
         )

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from depthprobe.checks import first_line
 from depthprobe.models.adapter import DepthModel
 from depthprobe.models.compact import read_weights
 from depthprobe.models.declared import declared_card
@@ -43,13 +44,17 @@ def checkpoint(path: str, *, model: str = "", trust: str = "") -> DepthModel:
     try:
         base.net.load_state_dict(state)
     except RuntimeError as error:
-        text = str(error).splitlines()
+        lines = [line.strip() for line in str(error).splitlines()[1:3]]
         raise ValueError(
-            f"Expected the weights in {file} to fit {base.card.name}, but: {' '.join(text[:3])}"
+            f"Expected the weights in {file} to fit {base.card.name}, but: {_shortened(' '.join(lines))}"
         ) from error
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
     card = dataclasses.replace(base.card, name=f"ckpt:{file.parent.name}/{file.stem}", tag=digest[:8], digest=digest)
     return DepthModel(base.net, card)
+
+
+def _shortened(text: str, most: int = 300) -> str:
+    return text if len(text) <= most else f"{text[:most].rpartition(' ')[0]} ..."
 
 
 def _architecture(file: Path) -> str:
@@ -69,11 +74,12 @@ def _weights(file: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
-        why = str(error).partition(". ")[0].splitlines()[0]
+        why = first_line(error).partition(". ")[0]
         raise ValueError(f"Expected {file} to hold tensors only, but: {why}. Save it as safetensors.") from error
     for key in ("state_dict", "model"):
         state = state[key] if isinstance(state, dict) and isinstance(state.get(key), dict) else state
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    named = isinstance(state, dict) and all(isinstance(k, str) for k in state)
+    if not named or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"Expected {file} to hold weights by name, but got something else; save net.state_dict().")
     state = {k.removeprefix("module.").removeprefix("net."): v for k, v in state.items()}
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
@@ -105,7 +111,7 @@ def from_python(path: str, *, multiple: int = 1, **options: str) -> DepthModel:
         raise
     except (Exception, SystemExit) as error:
         raise ValueError(
-            f"Expected `{source}` to be an importable module or file, but {type(error).__name__}: {error}"
+            f"Expected `{source}` to be an importable module or file, but {type(error).__name__}: {first_line(error)}"
         ) from error
     if not callable(found):
         raise ValueError(f"Expected `{path}` to be an importable module:factory, but there is no function {factory}.")
@@ -113,9 +119,11 @@ def from_python(path: str, *, multiple: int = 1, **options: str) -> DepthModel:
         net = found()
     except (Exception, SystemExit) as error:
         raise ValueError(
-            f"Expected {path}() to build a network without arguments, but {type(error).__name__}: {error}"
+            f"Expected {path}() to build a network without arguments, but {type(error).__name__}: {first_line(error)}"
         ) from error
     if isinstance(net, DepthModel):
+        if options or multiple != 1:
+            raise ValueError(f"Expected {path} without options, since it returns a DepthModel, whose card says all.")
         return net
     if not isinstance(net, nn.Module):
         raise ValueError(f"Expected {path}() to return a torch.nn.Module, but got {type(net).__name__}.")

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from depthprobe.checks import first_line
 from depthprobe.models.adapter import DepthModel
 from depthprobe.models.declared import DECLARED, declared_card
 from depthprobe.models.options import parse_value
@@ -66,7 +67,7 @@ def from_hub(path: str, *, trust: str = "", multiple: int = 1, **options: str) -
     if not local and (repo.startswith((".", "/", "~")) or repo.partition(":")[0].count("/") != 1):
         raise FileNotFoundError(f"Expected a folder or OWNER/REPO on GitHub, but there is nothing at {folder}.")
     where = folder / "hubconf.py" if local else f"hubconf.py of github.com/{repo} (downloaded now)"
-    require_trust(f"torchhub:{path}", f"running {where}, and all that it imports,", trust)
+    require_trust(f"torchhub:{path}", f"running {where} and all that it imports", trust)
     said = {key: options.pop(key) for key in DECLARED if key in options}
     net = _built(str(folder) if local else repo, entry, {k: parse_value(v) for k, v in options.items()}, local)
     known = MIDAS.get(entry, {}) if "midas" in repo.lower() else {}
@@ -79,9 +80,9 @@ def _built(repo: str, entry: str, options: dict[str, Any], local: bool) -> nn.Mo
     try:
         with torch.random.fork_rng(devices=[]):
             net = torch.hub.load(repo, entry, source="local" if local else "github", trust_repo=True, **options)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(
-            f"Expected torchhub:{repo} to build `{entry}`, but {type(error).__name__}: {str(error).splitlines()[0]}"
+            f"Expected torchhub:{repo} to build `{entry}`, but {type(error).__name__}: {first_line(error)}"
         ) from error
     if not isinstance(net, nn.Module):
         raise ValueError(f"Expected `{entry}` of {repo} to build a torch.nn.Module, but got {type(net).__name__}.")

@@ -137,3 +137,40 @@ def test_token_grids_and_channel_last_maps_become_maps():
         assert found[1, 4, 1, 2] == grid[1, 5, 4]
     with pytest.raises(ValueError, match="map or a token grid"):
         as_map(torch.zeros(1, 7, 5, 2, 2), (32, 48))
+
+
+class Failing(nn.Module):
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def forward(self, x):
+        raise self.error
+
+
+def failing(error):
+    return DepthModel(Failing(error), ModelCard(name="mine", tag="x", family="cnn", output="metric_depth"))
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a\nb"), KeyError("a"), ValueError("Expected a."), AssertionError()])
+def test_a_network_that_fails_in_its_own_code_is_named_with_what_it_read_and_why(error):
+    why = rf"{type(error).__name__}: \S.*\(test_adapter\.py, line"
+    sentence = rf"^Expected mine to answer to \(2, 3, 5, 7\), but it raised {why}"
+    for kind in (ValueError, RuntimeError):
+        with pytest.raises(kind, match=sentence) as caught:
+            failing(error)(torch.zeros(2, 3, 5, 7))
+    assert caught.value.__cause__ is error
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("x"), MemoryError("x"), KeyboardInterrupt()])
+def test_memory_that_runs_out_and_whoever_stops_it_are_not_the_networks_fault(error):
+    with pytest.raises(type(error)) as caught:
+        failing(error)(torch.zeros(2, 3, 5, 7))
+    assert caught.value is error
+
+
+def test_what_this_package_says_while_the_network_runs_is_passed_on():
+    model = DepthModel(nn.Flatten(), ModelCard(name="mine", tag="x", family="cnn", output="metric_depth"))
+    with pytest.raises(ValueError, match=r"^Expected layer `` to give a map or a token grid"):
+        model.features(torch.zeros(1, 3, 5, 7), [""])

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from depthprobe.functional.attention import attention_distance
 from depthprobe.models import load_model
+from depthprobe.models.adapter import NetworkError
 from depthprobe.models.attention import capture_attention
 from depthprobe.models.attention_taps import attention_modules, unfused
 
@@ -82,7 +83,7 @@ def test_settings_and_hooks_are_restored_after_a_failure(model):
         assert not any(fused(model.net))
         raise ArithmeticError("planted")
 
-    with pytest.raises(ArithmeticError, match="planted"):
+    with pytest.raises(NetworkError, match="ArithmeticError: planted"):
         captured(model, planted)
     assert fused(model.net) == settings and hooks(model.net) == before
     captured(model)

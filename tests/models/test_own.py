@@ -116,6 +116,9 @@ def test_a_factory_may_return_a_ready_model(module, monkeypatch):
     monkeypatch.setattr(sys.modules.get(module) or __import__(module), "build", lambda: ready)
     assert load_model(f"py:{module}:build") is ready
     assert isinstance(ready, nn.Module)
+    for option in ("output=affine_disparity", "multiple=14"):
+        with pytest.raises(ValueError, match="without options, since it returns a DepthModel"):
+            load_model(f"py:{module}:build?{option}")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from depthprobe.functional.selection import SELECTORS, keep_top, rank_pixels
 from depthprobe.functional.targets import Target
 from depthprobe.models import DepthModel, ModelCard, load_model
 from depthprobe.models import rollout as module
+from depthprobe.models.adapter import NetworkError
 from depthprobe.models.attention import capture_attention
 from depthprobe.models.rollout import attention_rollout
 from depthprobe.probes.attribution import AttributionPlan, attribution
@@ -167,7 +168,7 @@ def test_everything_is_left_as_it_was_also_after_a_planted_failure(model, monkey
         return read(*args, **options)
 
     monkeypatch.setattr(module, "read_layer", failing)
-    with pytest.raises(ArithmeticError, match="planted"):
+    with pytest.raises(NetworkError, match="ArithmeticError: planted"):
         attention_rollout(model, image(model, 1))
     assert state(model) == before
     assert all(torch.equal(v, values[k]) for k, v in model.state_dict().items())

@@ -25,6 +25,10 @@ def wrong():
     return 3
 def broken():
     raise RuntimeError("no weights here\\nand more")
+def ends():
+    raise SystemExit(0)
+def silent():
+    raise KeyError
 """
 
 
@@ -38,7 +42,7 @@ def repo(tmp_path, monkeypatch):
 
 
 def test_without_leave_nothing_runs_and_the_sentence_says_what_would(repo):
-    with pytest.raises(ValueError, match=r"leave before running .*hubconf.py, and all that it imports.*\?trust=1"):
+    with pytest.raises(ValueError, match=r"leave before running .*hubconf.py and all that it imports,.*\?trust=1"):
         load_model(f"torchhub:{repo}:DPT_Hybrid")
     assert not (repo / "ran").exists()
     with pytest.raises(ValueError, match=r"running hubconf.py of github.com/intel-isl/MiDaS \(downloaded now\)"):
@@ -77,6 +81,7 @@ def test_of_other_repositories_nothing_is_assumed(repo):
     [("torchhub:{}:nothing?trust=1", "to build `nothing`, but"), ("torchhub:MiDaS", "torchhub:OWNER/REPO:ENTRY"),
      ("torchhub:{}:wrong?trust=1", "torch.nn.Module, but got int"), ("torchhub:nowhere:x?trust=1", "there is nothing"),
      ("torchhub:{}:broken?trust=1", "RuntimeError: no weights here$"), ("torchhub:./nowhere:x?trust=1", "at nowhere"),
+     ("torchhub:{}:ends?trust=1", "SystemExit: 0"), ("torchhub:{}:silent?trust=1", "but KeyError: KeyError$"),
      ("torchhub:{}:DPT_Hybrid?trust=1&output=depth", "Expected `output`"),
      ("torchhub:{}:DPT_Hybrid?trust=1&depth=3", "TypeError: .*depth"), ("torchhub:{}/..:x?trust=1", "hubconf.py")],
 )  # fmt: skip
