@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from depthprobe import audit as package
@@ -249,6 +250,31 @@ def test_a_network_is_no_reference_for_itself_by_another_name():
     ]
     assert sorted(others) == ["zoo:convnext.mixed", "zoo:efficientnet.mixed", "zoo:swin.mixed"]
     assert not same(load_model("oracle:row"), load_model("oracle:constant"))
+
+
+def test_two_trainings_of_one_name_stand_beside_each_other(folder):
+    """Every training ends in FOLDER/final.safetensors, every audited backbone in train/final.safetensors."""
+    for gain, place in enumerate("ab", start=1):
+        file = folder / place / "train/final.safetensors"
+        file.parent.mkdir(parents=True)
+        state = load_model("timm:test_vit?size=32x32").net.state_dict()
+        save_file({name: gain * value for name, value in state.items()}, file)
+        (file.parent / "recipe.json").write_text('{"model": "timm:test_vit?size=32x32"}')
+    mine, other = (f"ckpt:{folder / place}/train/final.safetensors" for place in "ab")
+    small = ["--quick", "--n", 1, "--size", "24x32", "--device", "cpu", "--maps", 0]
+    call(mine, *small, "--against", other, "--out", "two")
+    record, names = json.loads((folder / "two/audit.json").read_text()), set(read_table(folder / "two")["tag"])
+    told = [record["subject"], *record["references"]]
+    assert len(names) == 2
+    assert told == [f"ckpt:train/final.{load_model(name).card.tag}" for name in (mine, other)]
+    said = json.loads((folder / "two/report.json").read_text())
+    assert any("of 1 reference" in finding["text"] for finding in said["findings"])
+
+
+def test_naming_the_network_itself_as_a_reference_is_refused(folder):
+    for name in ("py:net_of_a_user:build", "zoo:pvt"):
+        text = call(name, *SMALL, "--out", "self", "--against", name, code=2).stderr
+        assert "to name other networks than the audited one" in text.replace("\n", " ")
 
 
 def test_trust_is_given_to_the_schemes_that_ask_for_it():

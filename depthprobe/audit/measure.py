@@ -72,9 +72,9 @@ def audit(
             subject.card = dataclasses.replace(subject.card, name=model)
         protocol = presets.judging(data.protocol, subject.card.output)
         tried(subject, data, protocol)
-        others = {one: other for one in references(against, data) if not same(other := load_model(one), subject)}
+        others = _beside(against, data, subject)
         if ranks.first:
-            _write_record(out, subject, [one.card.name for one in others.values()], quick=quick, trained=trained)
+            _write_record(out, subject, list(others.values()), quick=quick, trained=trained)
         return run(
             {name: subject, **others} if isinstance(model, str) else [subject, *others.values()],
             presets.plans(protocol, quick=quick),
@@ -90,10 +90,30 @@ def audit(
         )
 
 
+def _beside(against: str | Sequence[str], data: Dataset, subject: DepthModel) -> dict[str, DepthModel]:
+    """The references by the names that open them: the zoo's without the subject itself, and all that are named.
+
+    Raises:
+        ValueError: if the subject itself is named.
+    """
+    given = {against} if isinstance(against, str) else set(against)
+    found = {one: load_model(one) for one in references(against, data)}
+    if itself := [one for one, model in found.items() if one in given and same(model, subject)]:
+        raise ValueError(
+            f"Expected `against` to name other networks than the audited one, but {itself[0]} is the same."
+        )
+    return {one: model for one, model in found.items() if not same(model, subject)}
+
+
 def same(model: DepthModel, subject: DepthModel) -> bool:
-    """Whether it is the subject itself, be it by another name (`zoo:pvt`, `zoo:pvt.mixed`)."""
+    """Whether it is the subject itself, be it by another name (`zoo:pvt`, `zoo:pvt.mixed`).
+
+    Convention: weights decide where both are known by them, since two files may have one name (`train/final`).
+    """
     one, other = model.card, subject.card
-    return one.name == other.name or (one.digest != "" and one.digest == other.digest)
+    if one.digest and other.digest:
+        return one.digest == other.digest
+    return (one.name, one.tag, one.output) == (other.name, other.tag, other.output)
 
 
 def tried(model: DepthModel, data: Dataset, protocol: Protocol) -> None:
@@ -116,12 +136,18 @@ def tried(model: DepthModel, data: Dataset, protocol: Protocol) -> None:
         ) from error
 
 
-def _write_record(out: Path, subject: DepthModel, others: list[str], *, quick: bool, trained: Trained | None) -> None:
+def _write_record(
+    out: Path, subject: DepthModel, others: list[DepthModel], *, quick: bool, trained: Trained | None
+) -> None:
+    """Write whose audit it is; a name that several networks have is followed by the tag, as the page does."""
+    cards = [model.card for model in (subject, *others)]
+    names = [card.name for card in cards]
+    told = [card.name if names.count(card.name) == 1 else f"{card.name}.{card.tag}" for card in cards]
     said: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
-        "subject": subject.card.name,
-        "references": others,
+        "subject": told[0],
+        "references": told[1:],
         "quick": quick,
         "training": trained.record if trained else None,
     }
