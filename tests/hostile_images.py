@@ -158,6 +158,13 @@ def _linked(place: Path) -> list[Any]:
     return measure(place)
 
 
+def _linked_within(place: Path) -> list[Any]:
+    picture, _ = pairs(place)
+    picture.rename(place / "data/elsewhere.png")
+    hostile.link(picture, place / "data/elsewhere.png")
+    return measure(place)
+
+
 def _dangling(place: Path) -> list[Any]:
     args = hostile.listed(place, "images/00001.png depth/00001.png", "images/00002.png depth/00002.png")
     hostile.link(place / "data/images/00002.png", place / "gone.png")
@@ -193,7 +200,10 @@ NAMES = {
     "a name with spaces and quotes": named("a b\"c'd", is_finite),
     "a name that is no UTF-8": named(os.fsdecode(b"caf\xe9"), r"sample ids of printable characters, but got 'caf"),
     "a name of two lines": named("a\nb", r"sample ids of printable characters, but got 'a\\nb'"),
-    "a link to another folder": Case(_linked, is_finite),
+    "a link to another folder": Case(
+        _linked, r"b\.png leads to .*elsewhere\.png; copy it there, or set DEPTHPROBE_LINKS"
+    ),
+    "a link within the folder": Case(_linked_within, is_finite),
     "a link to nothing": Case(_dangling, r"a file at .*00002\.png .*but there is none", skipped=True),
     "a list that climbs": listed("../secret/00002.png depth/00002.png", rf"test\.txt:2 {OUTSIDE}"),
     "a list with Windows's paths": listed("C:\\data\\00002.png depth/00002.png", rf"test\.txt:2 {OUTSIDE}"),

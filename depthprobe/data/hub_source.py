@@ -10,6 +10,7 @@ from typing import Any
 
 from depthprobe.checks import first_line
 from depthprobe.data.images import unusable
+from depthprobe.data.links import check_links
 from depthprobe.data.records import file_bytes, inside
 from depthprobe.schema import read_object
 
@@ -141,6 +142,7 @@ def open_local(root: Path, split: str, *, streaming: bool) -> Source:
     place = _split_folder(root, split)
     saved = (place / SAVED).is_file()
     files = _saved_files(place) if saved else _parquet_files(place, split)
+    check_links(files, root, "hub")
     try:
         if saved:
             table = datasets.load_from_disk(str(place))

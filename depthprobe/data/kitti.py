@@ -73,7 +73,7 @@ def kitti(
 
     Lines of the list read `DATE/DRIVE FRAME l` (monodepth2), `rgb depth focal` (BTS; where depth is "None" the line is
     left out and counted) or `rgb` alone (Eigen). The improved depth may also lie in `DIR/train` and `DIR/val`, in the
-    drives' own folders (`DIR/DRIVE/proj_depth`, as BTS), or behind a link.
+    drives' own folders (`DIR/DRIVE/proj_depth`, as BTS), or, with DEPTHPROBE_LINKS=1, behind a link out of DIR.
 
     Convention:
         depth: "improved" (several scans, checked against stereo; 16-bit PNG / 256) or "raw" (one scan of the LiDAR).

@@ -15,6 +15,7 @@ from depthprobe.checks import check_range
 from depthprobe.data.batch import Batch
 from depthprobe.data.dataset import Dataset
 from depthprobe.data.images import DepthEncoding, missing, one_sample, read_depth, read_rgb, unusable
+from depthprobe.data.links import check_links
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 PLAIN = (".npy", ".tif", ".tiff", ".bmp")
@@ -39,6 +40,11 @@ class Record:
     frame: tuple[int, int] | None = None
     besides: tuple[Path, ...] = ()
 
+    @property
+    def files(self) -> list[Path]:
+        """All that it is read from, as far as there is a depth map."""
+        return [file for file in (self.image, self.depth, *self.besides) if file is not None]
+
 
 def open_records(
     name: str,
@@ -58,12 +64,13 @@ def open_records(
     once and not in the middle of a run.
 
     Raises:
-        ValueError: on repeated sample ids, or an `n` or `batch_size` out of range.
+        ValueError: on repeated sample ids, an `n` or `batch_size` out of range, or a link out of `root`.
         SampleError: if a file is missing and `on_error` is "raise".
     """
     check_unique(records)
     chosen = [records[i] for i in spread(len(records), n)]
     check_range("batch_size", batch_size, 1, float("inf"))
+    check_links((file for record in chosen for file in record.files), root, name)
     dataset = Dataset(
         name=name,
         samples=[record.sample for record in chosen],
@@ -159,7 +166,7 @@ def existing_root(root: str | Path | None, what: str) -> Path:
 def inside(root: Path, name: str, where: str) -> Path:
     """The path `name` below `root`.
 
-    Convention: links inside the folder are followed; whoever put them there chose where they lead.
+    Convention: where links lead is looked at when the files are known (`check_links`).
 
     Raises:
         ValueError: if `name` is empty, absolute or climbs with `..`: a list must not reach files outside its folder.
@@ -214,9 +221,8 @@ def fingerprint(records: Sequence[Record], root: Path) -> str:
     digest = hashlib.sha256()
     for record in records:
         digest.update(f"{record.sample}\0{record.group}\0{record.intrinsics}\n".encode())
-        for path in (record.image, record.depth, *record.besides):
-            if path is not None:
-                digest.update(os.fsencode(path.relative_to(root)) + b"\0" + file_bytes(path))
+        for path in record.files:
+            digest.update(os.fsencode(path.relative_to(root)) + b"\0" + file_bytes(path))
     return digest.hexdigest()[:12]
 
 
@@ -237,7 +243,7 @@ def file_bytes(path: Path) -> bytes:
 def _check_present(record: Record) -> None:
     if record.depth is None:
         raise _no_depth(record)
-    for path in (record.image, record.depth, *record.besides):
+    for path in record.files:
         if not path.is_file():
             raise missing(path, record.where)
 
