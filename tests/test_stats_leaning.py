@@ -42,6 +42,43 @@ def test_half_way_and_equal_families_are_undecided():
     assert same["verdict"].item() == "undecided"
 
 
+@pytest.mark.parametrize(
+    "at",
+    [
+        {"c1": 0.0, "c2": 0.5, "t1": 0.3, "t2": 0.32, "me": 0.0},  # as one CNN, and far from the other
+        {"c1": 0.1, "c2": 0.5, "t1": 0.35, "t2": 0.36, "me": 0.5},  # as one CNN, yet nearer to the Transformers
+        {"c1": 0.0, "c2": 1.0, "t1": 0.1, "t2": 1.1, "me": 2.0},  # one network of each pair alike
+    ],
+)
+def test_families_that_one_network_decides_are_undecided(at):
+    """However many images: the number of networks is what it is."""
+    (found,) = leaning(table(at, n=200, noise=0.01), "me", n_boot=400).to_dict("records")
+    assert found["p_holm"] < 0.05
+    assert found["low"] > 0 or found["high"] < 0
+    assert found["without_low"] < 0 < found["without_high"]
+    assert found["verdict"] == "undecided"
+
+
+def test_leaving_out_one_network_is_the_plain_formula():
+    at = {"c1": 0.0, "c2": 0.2, "t1": 1.0, "t2": 0.7, "me": 0.9}
+    rows = table(at, n=40, noise=0.1)
+    m = rows.groupby("model")["value"].mean()
+    gaps = []
+    for gone in ("c1", "c2", "t1", "t2"):
+        a, b = ([m[k] for k in pair if k != gone] for pair in (("c1", "c2"), ("t1", "t2")))
+        gaps.append(abs(m["me"] - np.mean(a)) - abs(m["me"] - np.mean(b)))
+    (found,) = leaning(rows, "me", n_boot=100).to_dict("records")
+    assert [found["without_low"], found["without_high"]] == pytest.approx([min(gaps), max(gaps)], rel=1e-12)
+    assert found["verdict"] == "transformer"
+
+
+def test_a_family_of_one_network_cannot_lose_it():
+    rows = table({"c1": 0.0, "t1": 1.0, "me": 0.9})
+    (found,) = leaning(rows, "me", n_boot=200).to_dict("records")
+    assert found["without_low"] == found["without_high"] == found["estimate"]
+    assert found["verdict"] == "transformer"
+
+
 def test_it_is_the_plain_formula():
     rows = table({**AT, "me": 0.3}, n=9, noise=0.2)
     rows.loc[(rows["model"] == "t1") & (rows["sample"] == "s00004"), "value"] = (

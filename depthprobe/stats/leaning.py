@@ -23,10 +23,10 @@ from depthprobe.stats.units import (
 )
 
 _NUMBERS = [
-    "estimate", "low", "high", "n", "groups", "models_a", "models_b", "mean", "mean_a", "mean_b", "p", "p_holm", "p_bh",
-    "verdict", "undefined", "unit",
+    "estimate", "low", "high", "without_low", "without_high", "n", "groups", "models_a", "models_b", "mean", "mean_a",
+    "mean_b", "p", "p_holm", "p_bh", "verdict", "undefined", "unit",
 ]  # fmt: skip
-_FOUND = ("estimate", "low", "high", "n", "groups", "mean", "mean_a", "mean_b", "p")
+_FOUND = ("estimate", "low", "high", "without_low", "without_high", "n", "groups", "mean", "mean_a", "mean_b", "p")
 
 
 def leaning(
@@ -48,16 +48,17 @@ def leaning(
     networks, each counting once, the subject left out; only samples that all of them have count (`n`). The interval
     resamples whole groups, the same for all ("expanded"). Distances are no means, so p has no sign flip of its own: it
     is the larger p of the two differences that a decision needs, of the families (b - a) and of the subject from half
-    way between them. It is conservative, since both have to be clear. Verdict: the name of the family that the subject
-    is nearer to where the interval leaves out 0 and p_holm <= 1 - level, else "undecided". The *family* of Holm's
-    correction is as in `compare`.
+    way between them. It is conservative, since both have to be clear. `without_low`, `without_high`: the ends of what
+    the estimate is when any one network of a family that has others is left out. Verdict: the name of the family that
+    the subject is nearer to where the interval leaves out 0, p_holm <= 1 - level and no single network turns it, else
+    "undecided". The *family* of Holm's correction is as in `compare`.
 
     It speaks about these networks on new groups: with few networks in a family it is no statement about architectures
     (see `family_contrast`). A cell in which one side is missing is undecided with NaN.
 
     Returns:
-        The `by` columns, a, b, estimate, low, high, n, groups, models_a, models_b, mean (of the subject), mean_a,
-        mean_b, p, p_holm, p_bh, verdict, undefined, unit.
+        The `by` columns, a, b, estimate, low, high, without_low, without_high, n, groups, models_a, models_b, mean (of
+        the subject), mean_a, mean_b, p, p_holm, p_bh, verdict, undefined, unit.
 
     Raises:
         ValueError: if `subject` is not in the table, another column varies inside a cell, or an option is out of range.
@@ -74,7 +75,8 @@ def leaning(
     out = pd.DataFrame(_rows(units, by, subject, (a, b), n_boot=n_boot, level=level, seed=seed))
     out = adjust(out, family, level=level)
     sure = out["p_holm"] <= 1 - level
-    out["verdict"] = np.select([sure & (out["low"] > 0), sure & (out["high"] < 0)], [b, a], "undecided")
+    to_b, to_a = out[["low", "without_low"]].min(axis=1) > 0, out[["high", "without_high"]].max(axis=1) < 0
+    out["verdict"] = np.select([sure & to_b, sure & to_a], [b, a], "undecided")
     out = out.sort_values(by, kind="stable", ignore_index=True) if by else out
     return out[[*by, "a", "b", *_NUMBERS]]
 
@@ -106,7 +108,7 @@ def _estimate(
     nan = float("nan")
     size = count[:, columns[0][:1]]  # the same for all: `complete`
     if not all(len(c) for c in columns) or not size.any():
-        return (nan, nan, nan, 0, 0, nan, nan, nan, nan)
+        return (nan,) * 5 + (0, 0) + (nan,) * 4
     three = np.stack([total[:, c].mean(1) for c in columns], 1)
     held = np.array([np.count_nonzero(size)])
     mean = means(three, size)
@@ -114,8 +116,18 @@ def _estimate(
     low, high = expanded_interval(boot[None], _gap(mean[:, None]), held, level)
     apart = np.stack([three[:, 2] - three[:, 1], three[:, 0] - (three[:, 1] + three[:, 2]) / 2], 1)
     p = sign_flip_p(apart, np.repeat(size, 2, 1), n_flip=n_boot, seed=seed).max() if held[0] > 1 else nan
-    numbers = (_gap(mean[:, None])[0], low[0], high[0], size.sum(), held[0], *mean, p)
+    without = _without_one(means(total, np.repeat(size, total.shape[1], 1)), columns)
+    numbers = (_gap(mean[:, None])[0], low[0], high[0], *without, size.sum(), held[0], *mean, p)
     return tuple(float(v) for v in numbers)
+
+
+def _without_one(mean: np.ndarray, columns: list[np.ndarray]) -> tuple[float, float]:
+    """The smallest and largest gap of means (C,) when each network of a family that has others is left out in turn."""
+    subject, *sides = columns
+    fewer = [[np.delete(side, i) if k == j else side for k, side in enumerate(sides)]
+             for j, left in enumerate(sides) for i in range(len(left)) if len(left) > 1]  # fmt: skip
+    found = [_gap(np.array([[mean[c].mean()] for c in (subject, *two)]))[0] for two in fewer or [sides]]
+    return min(found), max(found)
 
 
 def _gap(three: np.ndarray) -> np.ndarray:
