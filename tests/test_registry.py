@@ -58,6 +58,12 @@ def test_a_mistyped_model_is_guessed(typed, meant):
         load_model(typed)
 
 
+def test_a_mistyped_name_of_a_known_kind_lists_that_kind_alone():
+    with pytest.raises(ValueError, match=r"one of \['zoo:[^\]]*'zoo:pvt'[^\]]*\], but got 'zoo:convnxt'\.") as caught:
+        load_model("zoo:convnxt")
+    assert "oracle:" not in str(caught.value)
+
+
 def test_a_model_like_none_is_not_guessed():
     with pytest.raises(ValueError, match=r"but got 'unheard'\.$"):
         load_model("unheard")

@@ -37,8 +37,9 @@ def load_model(name: str) -> DepthModel:
         read = read_options(f"{scheme}:", SCHEMES[scheme], options)
         model = SCHEMES[scheme](rest, **read)
     else:
-        known = [*MODELS.names(), *(f"{s}:{SCHEMES.facts(s)['form']}" for s in SCHEMES)]
-        hint = did_you_mean(base, [*MODELS.names(), *(f"{s}:{rest}" for s in SCHEMES if rest)])
+        same = [one for one in MODELS if one.startswith(f"{scheme}:")]
+        known = same or [*MODELS, *(f"{s}:{SCHEMES.facts(s)['form']}" for s in SCHEMES)]
+        hint = did_you_mean(base, same or [*MODELS, *(f"{s}:{rest}" for s in SCHEMES if rest)])
         raise ValueError(f"Expected `model` to be one of {known}, but got {name!r}.{hint}")
     for key, text in added.items():
         OPTIONS[key](model, text, seed=read.get("seed", 0))

@@ -1,11 +1,13 @@
 """`timm:<backbone>`: any timm backbone with feature maps behind the shared decoder."""
 
+import difflib
 from typing import Any
 
 import timm
 import torch
 from torch import Tensor, nn
 
+from depthprobe.checks import first_line
 from depthprobe.models.adapter import IMAGENET_MEAN, IMAGENET_STD, DepthModel, ModelCard
 from depthprobe.models.decoder import DepthDecoder
 from depthprobe.models.hooks import as_map, evaluating
@@ -60,9 +62,9 @@ def _encoder(backbone: str, size: tuple[int, int], **options: Any) -> nn.Module:
             encoder = timm.create_model(backbone, out_indices=spread, **options)
         made: nn.Module = encoder
         return made
-    except (RuntimeError, AttributeError, ValueError, TypeError, AssertionError) as error:
+    except Exception as error:  # timm, its hub and its layers raise many kinds
         raise ValueError(
-            f"Expected `{backbone}` to be a timm backbone with feature maps, but timm says: {error}"
+            f"Expected `{backbone}` to be a timm backbone with feature maps, but timm says: {first_line(error)}"
         ) from error
 
 
@@ -88,8 +90,9 @@ def build(
     if width < 8 or width % 8:
         raise ValueError(f"Expected `width` of the decoder to be a multiple of 8, but got {width}.")
     if not timm.is_model(backbone):
-        near = timm.list_models(f"*{backbone.split('.')[0][:6]}*")[:8]
-        raise ValueError(f"Expected a timm backbone, but got {backbone!r}; similar names: {near}.")
+        near = difflib.get_close_matches(backbone.partition(".")[0], timm.list_models(), n=5)
+        similar = f"similar names: {near}" if near else "choose one of timm.list_models(), such as resnet18"
+        raise ValueError(f"Expected a timm backbone, but got {backbone!r}; {similar}.")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # the CPU's alone: a GPU's generator is not ours to seed
         return TimmDepth(backbone, size, width=width, pretrained=pretrained, **options)

@@ -79,9 +79,32 @@ def test_a_decoder_starts_near_the_typical_depth():
     assert depth.shape == (1, 1, 32, 32) and ((depth - 3).abs() < 0.5).all()
 
 
-def test_an_unknown_backbone_lists_similar_ones():
-    with pytest.raises(ValueError, match="similar names"):
-        load_model("timm:resnet181")
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("resnet181", "resnet18"),
+        ("vit_smal_patch16_224", "vit_small_patch16_224"),
+        ("convnxt_atto.d2", "convnext_atto"),
+    ],
+)
+def test_an_unknown_backbone_lists_similar_ones(typed, meant):
+    with pytest.raises(ValueError, match=rf"got '{typed}'; similar names: \['{meant}', "):
+        load_model(f"timm:{typed}")
+
+
+@pytest.mark.parametrize("typed", ["nonsense", "", "hf-hub:a/b"])
+def test_a_backbone_like_none_says_where_the_names_are(typed):
+    with pytest.raises(ValueError, match=rf"got '{typed}'; choose one of timm\.list_models\(\), such as resnet18\.$"):
+        load_model(f"timm:{typed}")
+
+
+def test_weights_that_timm_does_not_get_are_one_sentence(monkeypatch):
+    def refuse(*args, **options):
+        raise OSError("no such host\nand more")
+
+    monkeypatch.setattr(timm, "create_model", refuse)
+    with pytest.raises(ValueError, match=r"^Expected `resnet18` to be a timm backbone .* timm says: no such host$"):
+        load_model("timm:resnet18?pretrained=1")
 
 
 def test_an_unknown_scheme_lists_the_known():
