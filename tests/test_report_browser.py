@@ -3,6 +3,8 @@
 System Chromium, driven by Playwright; both are looked for, and without one of them the tests are skipped.
 """
 
+import json
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -179,6 +181,36 @@ def test_the_slider_follows_the_mouse(visit):
     assert bar.input_value() == str(len(planted.BUDGETS) - 1)
 
 
+def test_a_setting_without_pictures_shows_none(visit, pages, tmp_path):
+    """The pictures of the last setting must not stand below "not stored for this setting"."""
+    text = pages["report"].read_text()
+    found = re.search(r'<script type="application/json">(.*?)</script>', text)
+    data = json.loads(found[1])
+    gone = f"{data['samples'][0]['id']}|{data['models'][0]}|{data['selectors'][0]}|{data['fills'][0]}|0"
+    assert data["frames"].pop(gone)
+    hole = tmp_path / "report.html"
+    hole.write_text(text.replace(found[1], json.dumps(data)))
+    page = visit("report").page
+    page.goto(hole.as_uri())
+    strips, bar = page.locator(".slider").first.locator(".strip.three"), page.locator(".slider input[type=range]").first
+    strips.first.wait_for()
+    assert strips.nth(0).is_visible()
+    bar.focus()
+    page.keyboard.press("Home")
+    page.get_by_text("not stored for this setting").first.wait_for()
+    assert strips.nth(0).is_hidden()
+    assert strips.nth(1).is_visible()
+
+
+def test_the_curve_names_every_line_below_it(visit):
+    page = visit("audit", width=360).page
+    names = page.locator(".slider [data-part=names] span")
+    assert names.count() == len(audits.FAMILIES)
+    assert names.all_inner_texts().count("mine:net") == 1
+    assert [one for one in names.all() if one.bounding_box()["x"] + one.bounding_box()["width"] > 360] == []
+    assert page.locator(".slider [data-part=names] .subject").inner_text() == "mine:net"
+
+
 def test_points_tell_their_values(visit):
     page = visit("audit").page
     figure, tip = page.locator("svg.forest").first, page.locator(".tip")
@@ -207,12 +239,43 @@ def test_the_first_key_skips_to_the_findings(visit):
     assert page.evaluate("location.hash") == "#main"
 
 
+SHEET = 703  # pixels across an A4 sheet between its margins
+HEADS = """() => [...document.querySelectorAll("h2, h3")].filter((h) => h.getClientRects().length).filter((h) => {
+    let next = h.nextElementSibling;
+    while (next && !next.getClientRects().length) next = next.nextElementSibling;
+    return !next || (/^H[1-6]$/.test(next.tagName) && next.tagName <= h.tagName);
+  }).map((h) => h.textContent)"""
+
+
 @pytest.mark.parametrize("name", ["report", "audit"])
 def test_it_prints(visit, name):
-    page = visit(name, color_scheme="dark").page
+    page = visit(name, color_scheme="dark", width=SHEET).page
     page.emulate_media(media="print")
     assert page.locator(".slider").first.is_hidden()
     assert page.locator("nav").is_hidden()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert [one for one in page.evaluate(CONTRAST) if one["ratio"] < LOW] == []
     assert page.pdf(format="A4")[:5] == b"%PDF-"
+
+
+@pytest.mark.parametrize("name", ["report", "audit"])
+def test_every_table_fits_the_sheet_and_no_heading_stands_over_nothing(visit, name):
+    page = visit(name, width=SHEET).page
+    page.emulate_media(media="print")
+    assert page.evaluate(HEADS) == []
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    wide = f"(t) => t.filter((e) => e.getBoundingClientRect().right > {SHEET + 1}).map((e) => e.ariaLabel)"
+    assert page.locator("table").count() > 8
+    assert page.locator("table").evaluate_all(wide) == []
+
+
+def test_what_is_folded_stays_folded_on_paper_and_says_so(visit):
+    page = visit("audit").page
+    short, shut = page.pdf(format="A4"), page.locator("details:not([open])").count()
+    assert shut > 5
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    assert page.pdf(format="A4").count(b"/Type /Page\n") > short.count(b"/Type /Page\n") + 3
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = false; })")
+    page.emulate_media(media="print")
+    said = page.locator("summary").first.evaluate("(s) => getComputedStyle(s, '::after').content")
+    assert "folded" in said

@@ -42,7 +42,7 @@ def section(
     real, plans = means[means["model"].isin(estimates.networks(source))], sorted(means["plan"].unique())
     found = [_finding(source, real, gaps, metric, plan, names[plan] if len(plans) > 1 else "") for plan in plans]
     content: list[Any] = [figures.forest(source, led, f"accuracy-{metric}-forest.csv")] if led else []
-    content += [blocks.Table(table=t) for t in _forest(means, gaps, metric, names)]
+    content += [blocks.Table(table=t) for t in _forest(source.led(means), gaps, metric, names)]
     if gaps.empty:
         content.append(
             blocks.Note(text="Only one network was measured, oracles aside, so there is nothing to compare it with.")

@@ -76,9 +76,11 @@ class Gallery:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Slider:
-    """The budget slider; `json` is the payload that the script reads."""
+    """The budget slider, on the screen alone; `json` is the payload that the script reads."""
 
+    title: str
     rule: str
+    caption: str
     json: Markup
     depth_bar: str
     error_bar: str

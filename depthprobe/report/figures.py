@@ -18,6 +18,13 @@ def unit_name(unit: str) -> str:
     return "" if unit == "1" else f" ({unit})"
 
 
+def beside(source: Source) -> str:
+    """Of whom the bands of curves are in an audit, and how its references are drawn where there are any."""
+    if len(source.references) > 1:
+        return " of the subject, the references as thin lines on the grey range they span"
+    return " of the subject, the reference as a thin line" if source.references else ""
+
+
 def forest(source: Source, found: Sequence[traits.Estimated], filename: str) -> blocks.Multiples:
     """One panel per leading number."""
     style, panels = svg.styles(source.models, source.short), []
@@ -32,7 +39,7 @@ def forest(source: Source, found: Sequence[traits.Estimated], filename: str) -> 
         panels.append((title, drawn))
     means = pd.concat([f.means for f in found], ignore_index=True)
     parts = [f"Means with 95 % intervals, {tables.sizes(means)}, {source.under(means['plan'])}."]
-    if source.references:
+    if len(source.references) > 1:
         parts.append("The grey band is the range of the references.")
     if any(f.right == f.right for f in found):
         parts.append("The dashed rule is what would be right.")
@@ -55,8 +62,7 @@ def curves(source: Source, topic: Topic, options: estimates.Options) -> tuple[li
         f"{_metric(source, plot)}{unit_name(points['unit'].iloc[0])} {plot.title}".rstrip() for plot, points in drawn
     )
     bands = "95 % intervals" if any(plot.scale == "steps" for plot, _ in drawn) else "simultaneous 95 % bands"
-    beside = " of the subject; the references are thin lines on the grey range they span" if source.subject else ""
-    caption = f"{said}; {bands}{beside}; {tables.sizes(every)}, {source.under(every['plan'])}."
+    caption = f"{said}; {bands}{beside(source)}; {tables.sizes(every)}, {source.under(every['plan'])}."
     left_out = len(panels) - MOST_PANELS
     caption += f" {text.counted(left_out, 'panel')} more in the CSV." if left_out > 0 else ""
     name = f"{topic.probe}-curves.csv"
@@ -71,7 +77,8 @@ def _metric(source: Source, plot: Plot) -> str:
 
 def _panels(source: Source, plot: Plot, points: pd.DataFrame) -> list[tuple[str, Markup]]:
     style = svg.styles(source.models, source.short)
-    frame = svg.shared_frame(points, label=plot.x, scale=plot.scale, share=False)
+    up = f"{_metric(source, plot)}{unit_name(points['unit'].iloc[0])}"
+    frame = svg.shared_frame(points, up=up, label=plot.x, scale=plot.scale, share=False)
     factors = sorted(points["factor"].unique(), key=lambda f: (plot.factors.index(f) if f in plot.factors else 0, f))
     panels = []
     for factor in factors:

@@ -91,7 +91,7 @@ def cards(source: Source) -> dict[str, Mapping[str, Any]]:
 
 def networks(source: Source) -> blocks.Section:
     """Who was measured: model, weights, family and what its card declares."""
-    frame, card = source.models.copy(), cards(source)
+    frame, card = source.led(source.models), cards(source)
     for fact in CARD_FACTS:
         frame[fact] = [_fact(card[m].get(fact)) for m in frame["model"]]
     labels = {"model": "model", "tag": "weights", "family": "family", "output": "declared output",
@@ -145,12 +145,13 @@ def _data_warnings(source: Source) -> list[str]:
 
 
 def _failures(table: pd.DataFrame) -> list[str]:
-    """Networks that put out NaN: their errors rest on a stand-in."""
-    share = table[table["metric"] == "failed"].groupby("model")["value"].mean()
+    """Networks that put out NaN, or depth of 0 or less: their errors rest on a stand-in."""
     return [
-        f"{model} gives no number (NaN) for {text.percent(value)} of the judged pixels; they are judged as the nearest "
-        "depth of the protocol."
-        for model, value in share[share > 0].items()
+        f"{model} gives {what} for {text.percent(value)} of the judged pixels; they are judged as the nearest depth of "
+        "the protocol."
+        for metric, what in (("failed", "no number (NaN)"), ("nonpositive_share@judged", "zero or negative depth"))
+        for model, value in table[table["metric"] == metric].groupby("model")["value"].mean().items()
+        if value > 0
     ]
 
 

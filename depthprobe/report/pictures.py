@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from depthprobe.plots.gallery import DEPTH_MAP, ERROR_MAP
-from depthprobe.report import blocks, text
+from depthprobe.report import blocks, tables, text
 from depthprobe.report.estimates import Sparse, nearest_budget
 from depthprobe.report.maps import (
     Dense,
@@ -127,7 +127,8 @@ def _row(m: Dense, why: str, limits: tuple[float, float], half: float, metric: s
     ]
     value = m.metrics.get(metric, float("nan"))
     end = "" if unit == "1" else f" {unit}"
-    return {"why": f"{why}: {m.model}", "caption": f"sample {m.sample}, {metric} {text.number(value)}{end}",
+    return {"why": f"{why}: {text.isolated(m.model)}",
+            "caption": f"sample {text.isolated(m.sample)}, {metric} {text.number(value)}{end}",
             "cells": cells, "scales": None}  # fmt: skip
 
 
@@ -157,8 +158,13 @@ def slider(source: Source, found: Sparse) -> list[Any]:
     data["unit"], data["curves"] = found.unit, _curve_data(found, set(data["selectors"]), source)
     body = json.dumps(data, separators=(",", ":"), sort_keys=True, allow_nan=False)
     safe = Markup(body.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
-    heading = blocks.Heading(text="Slide through the budgets")
-    return [heading, blocks.Slider(rule=rule, json=safe, **bars())]
+    caption = (
+        f"The curve is the mean {found.metric} over {tables.sizes(found.curves.points)} with its 95 % interval at each "
+        "budget; the number above the pictures is that of this one sample."
+    )
+    if len(source.references) > 1:
+        caption += " Thin lines are the references, on the grey range that they span."
+    return [blocks.Slider(title="Slide through the budgets", rule=rule, caption=caption, json=safe, **bars())]
 
 
 def _curve_data(found: Sparse, selectors: set[str], source: Source) -> list[dict[str, Any]]:

@@ -31,16 +31,22 @@ def section(source: Source, found: estimates.Sparse | None) -> blocks.Section:
     sample = next((s for why, s in chosen(full, metric, better) if "median" in why), full[0].sample)
     one = next(m for m in full if m.sample == sample)
     row, missing = _row(source, one, metric, better, found)
-    rule = f"The stored image whose {metric or 'error'} is the median of this network's; it was not chosen by eye."
+    stored = text.counted(len({m.sample for m in full}), "stored image")
+    rule = f"Of {stored} the one whose {metric or 'error'} is the median of this network's; it was not chosen by eye."
+    read = " ".join([READ, *(said for said, gap in ((READ_SET, NO_SET), (READ_FIELD, NO_FIELD)) if gap not in missing)])
     notes = [blocks.Note(text=said) for said in missing]
     gallery = blocks.Gallery(rule=rule, rows=[row])
-    return blocks.Section(id=ID, title=TITLE, question=QUESTION, blocks=[gallery, *notes], read=READ)
+    return blocks.Section(id=ID, title=TITLE, question=QUESTION, blocks=[gallery, *notes], read=read)
 
 
-READ = (
-    "Near is warm. In the signed error red is too far and blue too near. The kept pixels are the smallest stored set "
-    f"that keeps {text.percent(SHARE)} of what the full image gains over the fewest pixels, in this one image. The "
-    "last picture shows, around the middle, the square that holds 90 % of the influence on an answer."
+READ = "Near is warm. In the signed error red is too far and blue too near."
+READ_SET = (
+    f"The kept pixels are the smallest stored set that keeps {text.percent(SHARE)} of what the full image gains over "
+    "the fewest pixels, in this one image."
+)
+READ_FIELD = (
+    f"The receptive field shows, around the middle, the square that holds {text.percent(WHOLE)} of the influence on an "
+    "answer."
 )
 
 
@@ -62,12 +68,18 @@ def _row(
         for label, p in pictures
     ]
     value = one.metrics.get(metric, math.nan)
-    caption = f"sample {one.sample}, {metric} {text.number(value)}" if metric else f"sample {one.sample}"
-    return {"why": str(source.subject), "caption": caption, "cells": cells, "scales": scales(limits, half)}, missing
+    sample = f"sample {text.isolated(one.sample)}"
+    caption = f"{sample}, {metric} {text.number(value)}" if metric else sample
+    return {
+        "why": text.isolated(str(source.subject)),
+        "caption": caption,
+        "cells": cells,
+        "scales": scales(limits, half),
+    }, missing
 
 
 NO_SET = "The smallest set of pixels is not shown: no sparse maps of this image are stored, or no stored set suffices."
-NO_FIELD = "The receptive field is not shown: it was not measured for this image; add --probe receptive_field."
+NO_FIELD = "The receptive field is not shown: it was not measured for this image."
 
 
 def _kept(

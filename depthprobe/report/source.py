@@ -60,6 +60,10 @@ class Source:
         """Model -> the name used in sentences."""
         return text.short_names(list(dict.fromkeys(self.models["model"])))
 
+    def led(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """A frame with the rows of the subject first; the order stays otherwise."""
+        return frame.sort_values("model", key=lambda names: names != self.subject, kind="stable", ignore_index=True)
+
     def probe(self, name: str) -> pd.DataFrame:
         """The rows of one probe."""
         return self.table[self.table["probe"] == name]

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from depthprobe.report import blocks, estimates, findings, many, pairs, pictures, svg, tables, text
+from depthprobe.report import blocks, estimates, figures, findings, many, pairs, pictures, svg, tables, text
 from depthprobe.report.source import Source
 
 TITLE, ID, QUESTION = "Sparse pixels", "sparse", "From how few pixels, and which ones, does it still give its depth?"
@@ -125,14 +125,15 @@ def plan_blocks(source: Source, found: estimates.Sparse, protocol: str) -> list[
 
 def _curves(source: Source, found: estimates.Sparse, curve: Any, protocol: str, against: str) -> list[Any]:
     metric, shown = found.metric + against, []
-    frame, style = svg.shared_frame(curve.points), svg.styles(source.models, source.short)
+    up = metric if found.unit == "1" else f"{metric} ({found.unit})"
+    frame, style = svg.shared_frame(curve.points, up=up), svg.styles(source.models, source.short)
     for fill in found.fills:
         points = curve.points[curve.points["factor2"] == fill]
         panels = _panels(points, found, frame, style, metric, source.subject)
         legend = [(svg.key(s), s.name) for m, s in style.items() if m in set(points["model"])]
         caption = (
             f"{metric} ({'no unit' if found.unit == '1' else found.unit}) against the share of pixels kept, "
-            f"fill {fill or 'none'}, protocol {protocol}; simultaneous 95 % bands{_beside(source)}, "
+            f"fill {fill or 'none'}, protocol {protocol}; simultaneous 95 % bands{figures.beside(source)}, "
             f"{tables.sizes(points)}. "
             f"Thin dots: the same network on {text.selector_name(found.selectors[0])} pixels."
         )
@@ -144,11 +145,11 @@ def _curves(source: Source, found: estimates.Sparse, curve: Any, protocol: str, 
         blocks.More(summary=f"The same under fill {fill}", blocks=[figure])
         for fill, figure in zip(found.fills[1:], shown[1:], strict=True)
     ]
-    return [shown[0], *others, blocks.Table(table=budgets_table(curve.summary, metric, found))]
-
-
-def _beside(source: Source) -> str:
-    return " of the subject, the references as thin lines on the grey range they span" if source.subject else ""
+    return [
+        shown[0],
+        *others,
+        blocks.Table(table=budgets_table(source.led(findings.wide(curve.summary)), metric, found)),
+    ]
 
 
 def _panels(
@@ -174,9 +175,8 @@ def _panels(
     return out
 
 
-def budgets_table(summary: pd.DataFrame, metric: str, found: estimates.Sparse) -> tables.HtmlTable:
-    """AUC, b50 and b90 of every curve."""
-    frame = findings.wide(summary)
+def budgets_table(frame: pd.DataFrame, metric: str, found: estimates.Sparse) -> tables.HtmlTable:
+    """AUC, b50 and b90 of every curve (`findings.wide`)."""
     unit = found.unit
     cells = {
         "network": tables.plain(frame["model"].tolist()),

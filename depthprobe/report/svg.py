@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from depthprobe.report import text
 
 WIDTH, HEIGHT = 330, 220
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 8, 34
+LEFT, RIGHT, TOP, BOTTOM = 60, 10, 8, 34
 DASHES = ("", "7 3", "2 3", "9 3 2 3")
 SHAPES = {"cnn": 0, "transformer": 2, "hybrid": 3, "oracle": 1}
 BAR_WIDTH, BAR_HEIGHT = 150, 20
@@ -70,11 +70,13 @@ def marker(style: Style, x: float, y: float, r: float = 3.2) -> str:
 class Frame:
     """The axes that all panels of one figure share: x over the measured `levels`, linear y.
 
-    Convention: `scale`: "log", "linear", or "steps" (levels at equal distances); `share`: they are shares, shown as %.
+    Convention: `label`, `up`: what the axes across and upwards say; `scale`: "log", "linear", or "steps" (levels at
+    equal distances); `share`: they are shares, shown as %.
     """
 
     levels: tuple[float, ...]
     y: tuple[float, float]
+    up: str
     label: str = "pixels kept (log)"
     scale: str = "log"
     share: bool = True
@@ -176,7 +178,7 @@ def _line(part: pd.DataFrame, frame: Frame, style: Style, *, thin: bool = False)
 
 
 def _point(row: Any, frame: Frame, style: Style) -> str:
-    number = text.interval(row.estimate, row.band_low, row.band_high)
+    number = text.interval(row.estimate, row.band_low, row.band_high, row.unit)
     said = escape(f"{style.name}, {frame.shown(row.level)}: {number}")
     return f'<g data-tip="{said}">{marker(style, *frame.at(row.level, row.estimate))}</g>'
 
@@ -192,7 +194,11 @@ def _axes(frame: Frame) -> str:
         anchor = "end" if level == frame.x[1] and frame.share else "middle"
         out.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
         out.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="{anchor}">{frame.shown(level)}</text>')
-    out.append(f'<text class="label" x="{LEFT}" y="{HEIGHT - 3}">{escape(frame.label)}</text>')
+    across = f'x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 3}" text-anchor="middle"'
+    out.append(f'<text class="label" {across}>{escape(frame.label)}</text>')
+    middle = (TOP + HEIGHT - BOTTOM) / 2
+    turned = f'transform="rotate(-90 11 {middle})" text-anchor="middle"'
+    out.append(f'<text class="label" x="11" y="{middle}" {turned}>{escape(frame.up)}</text>')
     return "".join(out)
 
 

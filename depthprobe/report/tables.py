@@ -11,6 +11,8 @@ from markupsafe import Markup
 
 from depthprobe.report import svg, text
 
+ROOM = 40  # letters of a cell in one line
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cell:
@@ -19,6 +21,11 @@ class Cell:
     shown: str | Markup
     key: str
     numeric: bool = False
+
+    @property
+    def long(self) -> bool:
+        """Whether it is a text so long that it has to be broken, lest it push the other columns off the page."""
+        return not isinstance(self.shown, Markup) and len(self.shown) > ROOM
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -234,7 +234,8 @@ CUES = Topic(
             trait="camera pitch noticed",
         ),
     ),
-    read="One cue is varied and all else left alone. The slope is how much the answer follows; the dashed rule is what "
-    "would be right. A slope away from the rule is a rule of thumb of the network: position in the image read as "
+    read="One cue is varied and all else left alone. The slope is how far the answer moves (in ln depth, or degrees of "
+    "pitch) for one step of the cue: one image height of vertical position, a factor e of apparent size, one degree. 0 "
+    "is no response; the dashed rule is what would be right. A slope away from it is a rule of thumb: position read as "
     "distance, for instance. A sample that does not allow the change is undefined and counted.",
 )

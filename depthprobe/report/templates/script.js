@@ -89,9 +89,6 @@
     });
   }
 
-  // What is folded away is printed too.
-  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { d.open = true; }));
-
   // The sliders, one per plan.
   const slide = (box) => {
     const data = JSON.parse(box.querySelector('script[type="application/json"]').textContent);
@@ -127,6 +124,7 @@
 
     const loaded = new Map();
     const load = (number) => {
+      if (number === undefined) return undefined;
       if (!loaded.has(number)) {
         loaded.set(number, new Promise((resolve) => {
           const image = new Image();
@@ -144,12 +142,12 @@
       context.drawImage(image, 0, 0);
       return context.getImageData(0, 0, canvas.width, canvas.height);
     };
-    const drawKept = async (canvas, imageNumber, maskNumber, budget) => {
-      const image = pixels(await load(imageNumber));
+    const drawKept = (canvas, picture, ranks, budget) => {
+      const image = pixels(picture);
       canvas.width = image.width;
       canvas.height = image.height;
-      if (maskNumber !== undefined) {
-        const mask = pixels(await load(maskNumber));
+      if (ranks) {
+        const mask = pixels(ranks);
         for (let y = 0; y < image.height; y += 1) {
           const row = Math.floor((y + 0.5) * mask.height / image.height) * mask.width;
           for (let x = 0; x < image.width; x += 1) {
@@ -164,13 +162,26 @@
     };
 
     const DASHES = ["none", "7 3", "2 3", "9 3 2 3"];
+    const unit = data.unit === "1" ? "" : ` ${data.unit}`;
+    const dash = (curve, place, beside) => beside && !curve.reference ? "none" : DASHES[place % 4];
+    // Which line is whose, below the curve: as many names as there are, as long as they are.
+    const drawNames = (lines, beside) => part("names").replaceChildren(...lines.map((c, i) => {
+      const one = document.createElement("span");
+      if (beside && !c.reference) one.className = "subject";
+      const line = make("svg", { viewBox: "0 0 30 8", width: 30, height: 8, "aria-hidden": "true" }, one);
+      make("line", { x1: 0, x2: 30, y1: 4, y2: 4, stroke: `var(--${c.family})`, "stroke-width": 2, "stroke-dasharray": dash(c, i, beside) }, line);
+      one.append(c.name);
+      return one;
+    }));
     // The curve beside the pictures: one line and band per model, a mark at the chosen budget.
     const drawCurve = (selector, fill, budget) => {
       const lines = (data.curves || []).filter((c) => c.selector === selector && c.fill === fill);
+      const beside = lines.filter((c) => c.reference);
       part("curve").replaceChildren();
+      drawNames(lines, beside.length > 0);
       if (!lines.length) return;
-      const w = Math.min(640, Math.max(300, part("curve").clientWidth)), narrow = w < 480;
-      const [h, left, right, top, bottom] = [230, narrow ? 44 : 58, narrow ? 96 : 130, 14, 40];
+      const w = Math.min(560, Math.max(260, part("curve").clientWidth)), narrow = w < 480;
+      const [h, left, right, top, bottom] = [230, narrow ? 44 : 58, 14, 14, 40];
       const all = lines.flatMap((c) => [...c.low, ...c.high, ...c.estimate]).filter((v) => v !== null);
       const low = Math.min(...all), high = Math.max(...all), first = Math.log(Math.min(...lines.flatMap((c) => c.budget)));
       const span = -first || 1, rise = high - low || 1;
@@ -182,12 +193,14 @@
         make("line", { x1: left, x2: w - right, y1: y(v), y2: y(v), stroke: "var(--line)" }, svg);
         make("text", { x: left - 6, y: y(v) + 4, "text-anchor": "end" }, svg, fixed(v));
       }
-      for (const b of lines[0].budget.filter((_, i, every) => i % (narrow ? 4 : 2) === 0 || every.length < (narrow ? 3 : 6))) {
+      let room = Infinity;  // from the right, where 100 % stands, as many as have room
+      for (const b of [...lines[0].budget].reverse()) {
+        if (room - x(b) < (room === Infinity ? 0 : 48)) continue;
+        room = x(b);
         make("text", { x: x(b), y: h - bottom + 17, "text-anchor": b === 1 ? "end" : "middle" }, svg, `${fixed(100 * b)} %`);
       }
-      make("text", { x: left, y: h - 6 }, svg, `share of pixels kept (log) · ${data.metric}${data.unit === "1" ? "" : ` [${data.unit}]`}`);
+      make("text", { x: left, y: h - 6 }, svg, `share of pixels kept (log) · ${data.metric}${unit && ` [${data.unit}]`}`);
       make("line", { x1: x(budget), x2: x(budget), y1: top, y2: h - bottom, stroke: "var(--ink)", "stroke-dasharray": "4 3" }, svg);
-      const beside = lines.filter((c) => c.reference);
       if (beside.length > 1) {
         const at = beside[0].budget.map((b, k) => [b, beside.map((c) => c.estimate[k]).filter((v) => Number.isFinite(v))]).filter(([, v]) => v.length);
         const edge = (pick) => at.map(([b, v]) => `${x(b)},${y(pick(...v))}`);
@@ -195,21 +208,18 @@
       }
       lines.forEach((c, i) => {
         const colour = `var(--${c.family})`, wide = c.reference ? 1 : 2.4;
-        const forth = c.budget.map((b, k) => `${x(b)},${y(c.high[k] ?? c.estimate[k])}`);
-        const back = c.budget.map((b, k) => `${x(b)},${y(c.low[k] ?? c.estimate[k])}`).reverse();
+        const known = c.budget.map((_, k) => k).filter((k) => c.estimate[k] !== null);
+        const forth = known.map((k) => `${x(c.budget[k])},${y(c.high[k] ?? c.estimate[k])}`);
+        const back = known.map((k) => `${x(c.budget[k])},${y(c.low[k] ?? c.estimate[k])}`).reverse();
         if (!c.reference) make("polygon", { points: [...forth, ...back].join(" "), fill: colour, opacity: 0.2 }, svg);
-        make("polyline", { points: c.budget.map((b, k) => `${x(b)},${y(c.estimate[k])}`).join(" "), fill: "none", stroke: colour, "stroke-width": wide, "stroke-dasharray": beside.length && !c.reference ? "none" : DASHES[i % 4] }, svg);
+        const middle = known.map((k) => `${x(c.budget[k])},${y(c.estimate[k])}`).join(" ");
+        make("polyline", { points: middle, fill: "none", stroke: colour, "stroke-width": wide, "stroke-dasharray": dash(c, i, beside.length) }, svg);
       });
-      // Names from the top down, so that a name pushed out of another's way never passes it.
-      const end = (c) => y(c.estimate[c.estimate.length - 1]) + 4;
-      let last = -Infinity;
-      for (const c of [...lines].sort((a, b) => end(a) - end(b))) {
-        last = Math.max(end(c), last + 14);
-        make("text", { x: w - right + 6, y: last, style: `fill:var(--${c.family})` }, svg, c.name);
-      }
     };
 
+    let turn = 0;
     const update = async () => {
+      const mine = turn += 1;
       const [name, selector, fill] = ["sample", "selector", "fill"].map((n) => control(n).value);
       const position = Number(control("budget").value), budget = data.budgets[position];
       const sample = data.samples.find((s) => s.id === name);
@@ -227,9 +237,9 @@
         const key = (f) => [name, panel.model, selector, f, position].join("|");
         const frame = data.frames[key(fill)] || (budget === 1 && data.frames[key("")]);
         panel.strip.hidden = !frame;
-        const value = frame ? `${data.metric} ${fixed(frame[2])}` : "not stored for this setting";
-        panel.title.textContent = `${panel.model}: ${value}`;
-        said.push(`${panel.model} ${value}`);
+        const value = frame ? `${data.metric} ${fixed(frame[2])}${unit}` : "not stored for this setting";
+        panel.title.textContent = `\u2068${panel.model}\u2069: ${value}`;
+        said.push(`\u2068${panel.model}\u2069 ${value}`);
         if (!frame) continue;
         panel.pred.src = data.pictures[frame[0]];
         panel.pred.alt = `Prediction of ${panel.model} from ${percent(budget)}`;
@@ -237,7 +247,9 @@
         panel.error.alt = `Signed error of ${panel.model}; ${value}`;
         panel.kept.setAttribute("role", "img");
         panel.kept.setAttribute("aria-label", `${percent(budget)}, chosen by ${selector}`);
-        await drawKept(panel.kept, sample.image, data.masks[[name, panel.model, selector].join("|")], position);
+        const pictures = await Promise.all([sample.image, data.masks[[name, panel.model, selector].join("|")]].map(load));
+        if (mine !== turn) return;  // a later setting has been chosen meanwhile
+        drawKept(panel.kept, ...pictures, position);
       }
       part("status").textContent = `${percent(budget)} by ${selector}${fill ? `, fill ${fill}` : ""}: ${said.join("; ")}.`;
     };
