@@ -64,4 +64,9 @@ def _is_kind(value: object, kind: Any) -> bool:
 
 def first_line(error: BaseException) -> str:
     """What somebody else's error says, as part of a sentence: its first line that is not blank, else its kind."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return shortened(next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__))
+
+
+def shortened(text: str, most: int = 300) -> str:
+    """A text of at most so many characters, cut between words."""
+    return text if len(text) <= most else f"{text[: most - 4].rpartition(' ')[0] or text[: most - 4]} ..."

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from depthprobe.checks import check_kind, check_one_of, check_range, check_shapes
+from depthprobe.checks import check_kind, check_one_of, check_range, check_shapes, first_line, shortened
 
 
 def test_shapes_return_the_named_sizes():
@@ -68,3 +68,20 @@ def test_a_value_of_its_kind_passes(value, kind):
 def test_a_value_of_another_kind_is_refused(value, kind, shown):
     with pytest.raises(ValueError, match=re.escape(f"Expected `x` to be {shown}, but got {value!r}.")):
         check_kind("`x`", value, kind)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [(ValueError("a"), "a"), (ValueError("\n  a \nb"), "a"), (ValueError(), "ValueError"), (KeyError("a"), "'a'"),
+     (OSError(" \n "), "OSError")],
+)  # fmt: skip
+def test_the_first_line_of_an_error_is_not_blank(error, line):
+    assert first_line(error) == line
+
+
+@pytest.mark.parametrize("text", ["word " * 100, "x" * 500, "x" * 400 + " y"])
+def test_a_long_text_is_cut_between_words_where_there_are_any(text):
+    short = shortened(text, 50)
+    assert len(short) <= 50 and short.endswith(" ...")
+    assert text.startswith(short[:-4])
+    assert shortened(text, len(text)) == text

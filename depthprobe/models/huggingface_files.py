@@ -96,7 +96,7 @@ def config_of(folder: Path, title: str, trust: str, local: bool) -> dict[str, An
     config, processor = _read(file), processor_of(folder)[1]
     if code := sorted({*_code(config), *_code(processor)}):
         require_trust(title, f"running the code that comes with it ({', '.join(code)})", trust)
-    elif config.get("model_type") not in TYPES and config.get("model_type") not in _known():
+    elif config.get("model_type") not in [*TYPES, *_known()]:
         raise ValueError(
             f"Expected {file} to be of a depth network ({', '.join(_known())}), but its model_type is "
             f"{config.get('model_type')!r}."
@@ -146,9 +146,10 @@ def weights_of(folder: Path, config: dict[str, Any], title: str, trust: str) -> 
         FileNotFoundError: if there are none, or an index names one that is missing.
         ValueError: without leave for pickles, or if what names the files points out of the folder.
     """
-    said = config.get("transformers_weights")
-    _check_beside(folder / CONFIG, said or "")
-    names = (str(said),) if said else (*SAFE, *PICKLED)
+    names = (*SAFE, *PICKLED)
+    if said := config.get("transformers_weights"):
+        _check_beside(folder / CONFIG, said)
+        names = (str(said),)
     found = next((folder / name for name in names if (folder / name).is_file()), None)
     if found is None:
         raise FileNotFoundError(f"Expected weights at {folder / names[0]}, but there is no such file.")
@@ -156,16 +157,19 @@ def weights_of(folder: Path, config: dict[str, Any], title: str, trust: str) -> 
         require_trust(title, f"reading a pickle ({found.name}, as tensors alone)", trust)
     if found.suffix != ".json":
         return [found]
-    parts = sorted({str(part) for part in dict(_read(found).get("weight_map", {})).values()})
+    named = _read(found).get("weight_map")
+    values = list(named.values()) if isinstance(named, dict) and named else [named]
+    for value in values:
+        _check_beside(found, value)
+    parts = sorted(set(values))
     for part in parts:
-        _check_beside(found, part)
         if not (folder / part).is_file():
             raise FileNotFoundError(f"Expected weights at {folder / part}, but there is no such file.")
     return [found, *(folder / part for part in parts)]
 
 
 def _check_beside(file: Path, name: Any) -> None:
-    if not isinstance(name, str) or Path(name).name != name:
+    if not isinstance(name, str) or Path(name).name != name or not name:
         raise ValueError(f"Expected {file} to name files beside it, but got {name!r}.")
 
 

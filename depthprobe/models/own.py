@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from depthprobe.checks import first_line
+from depthprobe.checks import first_line, shortened
 from depthprobe.models.adapter import DepthModel
 from depthprobe.models.compact import read_weights
 from depthprobe.models.declared import declared_card
@@ -46,15 +46,11 @@ def checkpoint(path: str, *, model: str = "", trust: str = "") -> DepthModel:
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()[1:3]]
         raise ValueError(
-            f"Expected the weights in {file} to fit {base.card.name}, but: {_shortened(' '.join(lines))}"
+            f"Expected the weights in {file} to fit {base.card.name}, but: {shortened(' '.join(lines))}"
         ) from error
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
     card = dataclasses.replace(base.card, name=f"ckpt:{file.parent.name}/{file.stem}", tag=digest[:8], digest=digest)
     return DepthModel(base.net, card)
-
-
-def _shortened(text: str, most: int = 300) -> str:
-    return text if len(text) <= most else f"{text[:most].rpartition(' ')[0]} ..."
 
 
 def _architecture(file: Path) -> str:

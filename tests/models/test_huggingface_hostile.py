@@ -78,6 +78,16 @@ def incomplete(folder):
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
+def indexed(weight_map):
+    """Weights by an index that is none."""
+
+    def write(folder):
+        (folder / "model.safetensors").unlink()
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+    return write
+
+
 def coded(folder):
     edit(folder / "config.json", auto_map={"AutoModelForDepthEstimation": "modeling_evil.Evil"}, model_type="evil")
     (folder / "modeling_evil.py").write_text("open('exploded', 'w')\n")
@@ -121,6 +131,12 @@ BROKEN = {
     "a pickle with code": (bombed, "Expected leave before reading a pickle"),
     "an index that points outside": (escaping, r"name files beside it, but got '\.\./model.safetensors'"),
     "an index of a missing file": (incomplete, "model-00001-of-00002.safetensors, but there is no such file"),
+    "an index of a list": (indexed(["a"]), r"name files beside it, but got \['a'\]"),
+    "an index of nothing": (indexed({}), r"name files beside it, but got \{\}"),
+    "an index of numbers": (indexed({"a": 3}), "name files beside it, but got 3"),
+    "an index of lists": (indexed({"a": ["b"]}), r"name files beside it, but got \['b'\]"),
+    "a type of a list": (lambda f: edit(f / "config.json", model_type=["glpn"]), r"its model_type is \['glpn'\]"),
+    "an unknown image processor": (numbers(image_processor_type="x"), "describe an image processor, but .*\\.\\.\\.$"),
     "code": (coded, "leave before running the code that comes with it .*modeling_evil.Evil.*trust=1"),
     "code of somebody else": (remote, "running the code.*someone/else--processing.Evil"),
     "code of a whole processor": (
