@@ -232,6 +232,17 @@ def test_without_references(tmp_path):
     assert page.wrong == []
 
 
+@pytest.mark.parametrize("everyone", [False, True])
+def test_a_network_of_which_nothing_is_defined(tmp_path, everyone):
+    table = audits.make_audit(6)
+    table.loc[everyone | (table["model"] == audits.SUBJECT), "value"] = np.nan
+    page, data = report(tmp_path, table=table)
+    assert "No trait of it has a value" in page.text
+    assert "undefined" in line(data, "How accurate")
+    assert "--probe" not in page.text
+    assert page.wrong == []
+
+
 def test_one_family_of_references_cannot_be_leaned_to(tmp_path):
     table = audits.make_audit(6, sparse=False)
     page, _ = report(tmp_path, table=table[table["family"].isin(["hybrid", "cnn"])], maps=0)

@@ -19,6 +19,7 @@ READ = (
     "statement about CNNs or Transformers in general."
 )
 ALONE = "No reference was measured beside it: run the audit with --against zoo."
+NOTHING = "No trait of it has a value: every number by which networks are compared is undefined for it."
 ONE_KIND = "The references are not of two families, so which of them it is nearer to cannot be asked."
 NEARER = {"nearer": "estimate", "nearer_low": "low", "nearer_high": "high", "nearer_p_holm": "p_holm",
           "nearer_without_low": "without_low", "nearer_without_high": "without_high"}  # fmt: skip
@@ -33,6 +34,8 @@ def section(
         return blocks.Section(id=ID, title=TITLE, question=QUESTION, blocks=[blocks.Note(text=ALONE)]), [], {}
     found = [e for probe, lead in traits.traits() for e in led.get(probe, []) if e.lead.key == lead.key]
     found = [e for e in found if source.subject in set(e.means.dropna(subset=["estimate"])["model"])]
+    if not found:
+        return blocks.Section(id=ID, title=TITLE, question=QUESTION, blocks=[blocks.Note(text=NOTHING)]), [], {}
     near = traits.families(source, found, options)
     frame = _frame(source, found, near)
     content: list[Any] = [] if len(near) else [blocks.Note(text=ONE_KIND)]

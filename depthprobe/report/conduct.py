@@ -86,7 +86,7 @@ def warnings(source: Source, options: estimates.Options) -> list[str]:
     asked = sorted({str(one.get("probe")) for one in source.side.get("refused") or []})
     found += [f"It could not be asked by `{p}`: {reason}" for p in asked if (reason := source.refused(p))]
     if mine.empty and not source.refused("conduct"):
-        found.append("Whether it behaves as declared was not measured; add --probe conduct.")
+        found.append(f"Whether it behaves as declared was not measured: {source.absent('conduct')}")
     if source.audit.quick:
         found.append("This is a quick audit: few samples and settings, so intervals are wide and much is undecided.")
     return found

@@ -99,9 +99,11 @@ class Source:
         return str(mine[0].get("reason", NOT_RECORDED)) if mine else ""
 
     def absent(self, probe: str) -> str:
-        """Why there are no rows of a probe, and what brings them: a run takes --probe, an audit asks all of its own."""
+        """Why there are no values of a probe, and what brings them: a run takes --probe, an audit asks all of its own."""
         if reason := self.refused(probe):
             return reason
+        if len(self.probe(probe)):
+            return "all that it measured is undefined (NaN)."
         if self.audit:
             return f"the table has no `{probe}` rows; start the audit again, it measures what is missing."
         return f"the run has no `{probe}` probe; add --probe {probe}."

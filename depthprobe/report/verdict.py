@@ -47,8 +47,7 @@ def lines(
     """How accurate, how few pixels and which, how continuous, texture or shape, how far it looks."""
     known, out = Known(source=source, led=led, sparse=sparse, options=options), []
     for lead, section, probe, say in LINES:
-        missing = source.refused(probe) or f"the run has no `{probe}` rows of it; add --probe {probe}."
-        out.append(Finding(lead=lead, text=say(known) or f"not measured: {missing}", section=section))
+        out.append(Finding(lead=lead, text=say(known) or f"not measured: {source.absent(probe)}", section=section))
     return out
 
 
