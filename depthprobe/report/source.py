@@ -99,7 +99,7 @@ class Source:
         return str(mine[0].get("reason", NOT_RECORDED)) if mine else ""
 
     def absent(self, probe: str) -> str:
-        """Why there are no values of a probe, and what brings them: a run takes --probe, an audit asks all of its own."""
+        """Why there are no values of a probe, and what brings them: --probe for a run, the same audit again."""
         if reason := self.refused(probe):
             return reason
         if len(self.probe(probe)):
