@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from depthprobe.cli.summary import headline
+from depthprobe.cli.summary import headline, show
 
 SIDE = {"axes": {"curve": {"factor": "selector", "level": "budget"}}, "protocols": [{"metrics": ["abs_rel"]}]}
 
@@ -31,6 +31,15 @@ def rows(levels, factors=("random",), probe="curve"):
 def test_a_budget_is_named_only_where_the_curve_reaches_the_whole_image(levels, shown):
     found = headline(rows(levels), SIDE)
     assert found["measure"].str.startswith("budget for 90 %").sum() == shown
+
+
+@pytest.mark.parametrize(("metric", "said"), [("failed", "No number (NaN)"), ("nonpositive", "Zero or negative")])
+def test_what_was_judged_in_the_place_of_something_else_is_said(tmp_path, capsys, metric, said):
+    """Clamped into the protocol's range, a negative depth would be an error like any other."""
+    table = rows([None])
+    (tmp_path / "table.json").write_text("{}")
+    show(pd.concat([table, table.assign(metric=metric, value=[0.5, 0.25, 0.0])]), tmp_path)
+    assert f"{said}: 25 % of the judged pixels of m, judged as the nearest depth" in capsys.readouterr().out
 
 
 def test_a_probe_without_a_whole_is_shown_by_what_it_tells_apart():

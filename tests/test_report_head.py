@@ -4,6 +4,7 @@ import json
 import re
 
 import pandas as pd
+import pytest
 import report_tables as planted
 
 from depthprobe.report import write_report
@@ -31,13 +32,14 @@ def test_a_changed_protocol_of_the_same_name_keeps_its_own_hash(tmp_path):
     assert "protocol scenes (0f0f0f0f); simultaneous" in report(tmp_path, planted.make_table(6), side)[0]
 
 
-def test_pixels_without_a_prediction_are_warned_of_first(tmp_path):
+@pytest.mark.parametrize(("metric", "what"), [("failed", "no number (NaN)"), ("nonpositive", "zero or negative depth")])
+def test_pixels_without_a_depth_are_warned_of_first(tmp_path, metric, what):
     table = planted.make_table(4, sparse=False)
-    rows = table[table["metric"] == "abs_rel"].assign(metric="failed", better="lower", value=0.0)
+    rows = table[table["metric"] == "abs_rel"].assign(metric=metric, better="lower", value=0.0)
     rows.loc[rows["model"] == "zoo:pvt", "value"] = 0.25
     said = " ".join(report(tmp_path, pd.concat([table, rows]))[1]["warnings"])
-    assert "zoo:pvt gives no number (NaN) for 25\N{NO-BREAK SPACE}% of the judged pixels" in said
-    assert "zoo:convnext gives no number" not in said
+    assert f"zoo:pvt gives {what} for 25\N{NO-BREAK SPACE}% of the judged pixels" in said
+    assert "zoo:convnext gives" not in said
 
 
 def test_pictures_are_there_before_the_reader_scrolls_to_them(tmp_path):

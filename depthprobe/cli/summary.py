@@ -146,11 +146,10 @@ def _unit(rows: pd.DataFrame) -> str:
 
 
 def _notes(table: pd.DataFrame, side: Mapping[str, Any]) -> None:
-    share = table[table["metric"] == "failed"].groupby("model")["value"].mean()
-    for model, value in share[share > 0].items():
-        console.say(
-            f"No number (NaN): {100 * value:.3g} % of the judged pixels of {model}, judged as the nearest depth"
-        )
+    for metric, what in (("failed", "No number (NaN)"), ("nonpositive", "Zero or negative")):
+        share = table[table["metric"] == metric].groupby("model")["value"].mean()
+        for model, value in share[share > 0].items():
+            console.say(f"{what}: {100 * value:.3g} % of the judged pixels of {model}, judged as the nearest depth")
     if skipped := side.get("skipped"):
         name, why = next(iter(skipped.items()))
         console.say(f"Left out: {console.counted(len(skipped), 'sample')} that could not be read, e.g. {name}: {why}")

@@ -135,7 +135,7 @@ def training_bar(show: bool) -> Iterator[tuple[Any, Any]]:
             if not resumed:  # the time left counts from here, not from the training set or an earlier run
                 resumed.append(step)
                 bar.reset(task, total=steps, completed=step)
-            scores.update({k: v for k, v in numbers.items() if k not in ("gradient_norm", "failed")})
+            scores.update({k: v for k, v in numbers.items() if k not in ("gradient_norm", "failed", "nonpositive")})
             text = " · ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in list(scores.items())[:3])
             bar.update(task, completed=step, description=text)
 

@@ -23,6 +23,14 @@ def nonpositive_share(output: Tensor) -> Tensor:
     return (_flat(output) <= 0).double().mean(1)
 
 
+@METRICS.register("nonpositive", unit="1", better="lower", source="depthprobe", inputs="output valid")
+def nonpositive(output: Tensor, valid: Tensor) -> Tensor:
+    """`nonpositive_share` of the pixels that are judged, valid bool (B,1,H,W); NaN where none is."""
+    check_shapes(output=(output, "b 1 h w"), valid=(valid, "b 1 h w"))
+    ok = valid.flatten(1)
+    return ((_flat(output) <= 0) & ok).sum(1).double() / ok.sum(1)
+
+
 @METRICS.register("out_of_range_share", unit="1", better="lower", source="depthprobe", inputs="output valid low high")
 def out_of_range_share(output: Tensor, valid: Tensor, low: float, high: float) -> Tensor:
     """Share of the values (in metres) below `low` or above `high`, infinite ones included, where a truth lies between.

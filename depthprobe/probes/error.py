@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 
 from depthprobe.data.batch import Batch
-from depthprobe.functional.protocol import Protocol, evaluate, prepare
+from depthprobe.functional.conduct import nonpositive
+from depthprobe.functional.conversion import DEPTH_KINDS
+from depthprobe.functional.geometry import resize_map
+from depthprobe.functional.protocol import Protocol, evaluate, prepare, prepare_truth
 from depthprobe.models.adapter import DepthModel
 from depthprobe.models.hooks import evaluating
 from depthprobe.probes.galleries import describe, pictures
@@ -36,7 +39,11 @@ def error_maps(model: DepthModel, batch: Batch, plan: Protocol) -> list[dict[str
 
 @PROBES.register("error", plan=Protocol, axes={}, maps=error_maps)
 def error(model: DepthModel, batch: Batch, plan: Protocol) -> pd.DataFrame:
-    """Rows of the protocol's metrics against the ground truth, and the share of pixels that failed.
+    """Rows of the protocol's metrics against the ground truth, and of what was judged in the place of something else.
+
+    Convention: `failed`, the share of the judged pixels without a number, and of kinds that are depth up to a scale
+    `nonpositive`, that of the pixels where the network puts out 0 or less: both are judged as the nearest
+    depth of the protocol.
 
     Raises:
         ValueError: if the protocol refuses the network's output kind (names the protocols that fit), or its window or
@@ -65,4 +72,8 @@ def predict(model: DepthModel, image: Tensor, *, flip: bool = False) -> Tensor:
 def _values(raw: Tensor, kind: str, batch: Batch, protocol: Protocol) -> dict[str, Tensor]:
     names = protocol.metrics if "failed" in protocol.metrics else (*protocol.metrics, "failed")
     protocol = dataclasses.replace(protocol, metrics=names)
-    return evaluate(raw, batch.depth, batch.valid, kind=kind, protocol=protocol, **known_facts(batch))
+    values = evaluate(raw, batch.depth, batch.valid, kind=kind, protocol=protocol, **known_facts(batch))
+    if kind not in DEPTH_KINDS:
+        return values
+    whole = resize_map(raw.float(), (batch.depth.shape[-2], batch.depth.shape[-1]), mode=protocol.resize)
+    return values | {"nonpositive": nonpositive(whole, prepare_truth(batch.depth, batch.valid, protocol).mask)}

@@ -149,7 +149,7 @@ def _failures(table: pd.DataFrame) -> list[str]:
     return [
         f"{model} gives {what} for {text.percent(value)} of the judged pixels; they are judged as the nearest depth of "
         "the protocol."
-        for metric, what in (("failed", "no number (NaN)"), ("nonpositive_share@judged", "zero or negative depth"))
+        for metric, what in (("failed", "no number (NaN)"), ("nonpositive", "zero or negative depth"))
         for model, value in table[table["metric"] == metric].groupby("model")["value"].mean().items()
         if value > 0
     ]

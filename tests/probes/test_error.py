@@ -60,12 +60,23 @@ def test_registration():
 def test_planted_errors_come_back():
     table = error(Planted(lambda z: 1.2 * z), batch(), get_protocol("scenes"))
     assert list(table.columns) == MEASURED
-    assert sorted(table["metric"].unique()) == sorted([*get_protocol("scenes").metrics, "failed"])
-    assert len(table) == 3 * 5
+    assert sorted(table["metric"].unique()) == sorted([*get_protocol("scenes").metrics, "failed", "nonpositive"])
+    assert len(table) == 3 * 6
     np.testing.assert_allclose(value(table, "abs_rel"), 0.2, rtol=1e-5)
     np.testing.assert_allclose(value(table, "delta1"), 1.0)
     np.testing.assert_allclose(value(table, "silog"), 0.0, atol=1e-3)
     np.testing.assert_allclose(value(table, "failed"), 0.0)
+
+
+def test_depths_that_are_none_are_counted_where_they_are_judged():
+    some = batch()
+    table = error(Planted(lambda z: torch.where(z > 5, z, -z)), some, get_protocol("scenes"))
+    low = some.valid & (some.depth <= 5)
+    want = low.sum((1, 2, 3)) / some.valid.sum((1, 2, 3))
+    np.testing.assert_allclose(value(table, "nonpositive"), want, rtol=1e-6)
+    none = error(Planted(lambda z: 0 * z), some.replace(valid=some.valid & False), get_protocol("scenes"))
+    assert np.isnan(value(none, "nonpositive")).all()
+    assert not len(value(error(Planted(lambda z: -z, "affine_depth"), some, get_protocol("scenes")), "nonpositive"))
 
 
 @pytest.mark.parametrize(

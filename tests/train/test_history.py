@@ -17,7 +17,7 @@ from depthprobe.train import fit
 from depthprobe.train.validation import Validation, held_out, improves
 
 WHOLE = {"learning_rate", "loss", "gradient_norm", "throughput", "data_wait", "peak_memory"}
-JUDGED = {"abs_rel", "rmse", "delta1", "silog", "failed"}
+JUDGED = {"abs_rel", "rmse", "delta1", "silog", "failed", "nonpositive"}
 
 
 @pytest.fixture(scope="module")
