@@ -207,6 +207,7 @@ NAMES = {
     "a link to nothing": Case(_dangling, r"a file at .*00002\.png .*but there is none", skipped=True),
     "a list that climbs": listed("../secret/00002.png depth/00002.png", rf"test\.txt:2 {OUTSIDE}"),
     "a list with Windows's paths": listed("C:\\data\\00002.png depth/00002.png", rf"test\.txt:2 {OUTSIDE}"),
+    "a list of endless lines": listed("a" * 100_000, r"test\.txt:2 to be a line of at most 4096 characters"),
     "a list of one column": listed("images/00002.png", r"test\.txt:2 to read `rgb depth focal`"),
     "a list that is no text": Case(_bytes_in_list, r"test\.txt to be text \(UTF-8\)"),
     "a description that climbs": described(

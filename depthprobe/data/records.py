@@ -19,6 +19,7 @@ from depthprobe.data.links import check_links
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 PLAIN = (".npy", ".tif", ".tiff", ".bmp")
+LONGEST = 4096  # characters of a line in a list
 _HEAD, _TAIL = 512, 64
 
 
@@ -184,13 +185,16 @@ def numbered_lines(listing: Path) -> list[tuple[str, str]]:
     """The lines of a list that are not blank, stripped, each with its place as the sentences name it.
 
     Raises:
-        ValueError: if the file is no text.
+        ValueError: if the file is no text, or a line of it is endless.
     """
     try:
         lines = listing.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"Expected {listing} to be text (UTF-8), but {error}; save it again as such.") from error
-    return [(f"{listing}:{number}", line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
+    found = [(f"{listing}:{number}", line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
+    if endless := [where for where, line in found if len(line) > LONGEST]:
+        raise ValueError(f"Expected {endless[0]} to be a line of at most {LONGEST} characters, but it is longer.")
+    return found
 
 
 def check_unique(records: Sequence[Record]) -> None:

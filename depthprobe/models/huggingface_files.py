@@ -158,10 +158,10 @@ def weights_of(folder: Path, config: dict[str, Any], title: str, trust: str) -> 
     if found.suffix != ".json":
         return [found]
     named = _read(found).get("weight_map")
-    values = list(named.values()) if isinstance(named, dict) and named else [named]
+    values: list[Any] = list(named.values()) if isinstance(named, dict) and named else [named]
     for value in values:
         _check_beside(found, value)
-    parts = sorted(set(values))
+    parts: list[str] = sorted(set(values))
     for part in parts:
         if not (folder / part).is_file():
             raise FileNotFoundError(f"Expected weights at {folder / part}, but there is no such file.")
