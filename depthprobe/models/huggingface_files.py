@@ -146,10 +146,10 @@ def weights_of(folder: Path, config: dict[str, Any], title: str, trust: str) -> 
         FileNotFoundError: if there are none, or an index names one that is missing.
         ValueError: without leave for pickles, or if what names the files points out of the folder.
     """
-    names = (*SAFE, *PICKLED)
+    names = [*SAFE, *PICKLED]
     if said := config.get("transformers_weights"):
         _check_beside(folder / CONFIG, said)
-        names = (str(said),)
+        names = [str(said)]
     found = next((folder / name for name in names if (folder / name).is_file()), None)
     if found is None:
         raise FileNotFoundError(f"Expected weights at {folder / names[0]}, but there is no such file.")
