@@ -49,6 +49,17 @@ def test_other_names_stay_as_they_are(name):
     assert text.isolated(name) == name
 
 
+def test_names_in_sentences_are_short_as_long_as_they_tell_networks_apart():
+    long = ["py:" + "a" * 100 + end for end in ("x", "y")]
+    short = text.short_names([*long, "zoo:pvt"])
+    assert short["zoo:pvt"] == "pvt"
+    assert [len(short[name]) for name in long] == [text.ROOM, text.ROOM]
+    assert len(set(short.values())) == 3
+    alike = ["py:" + "a" * 50 + middle + "b" * 50 for middle in "xy"]
+    assert list(text.short_names(alike).values()) == [name[3:] for name in alike]
+    assert list(text.short_names(["zoo:a", "py:a"]).values()) == ["zoo:a", "py:a"]
+
+
 def test_one_sample_is_no_samples():
     frame = pd.DataFrame({"n": [1, 1], "groups": [1, 1]})
     assert tables.sizes(frame) == "n = 1 sample in 1 group"

@@ -45,11 +45,15 @@ def facts(source: Source) -> list[tuple[str, str]]:
         ("Reads images of", f"{_fact(card.get('size'))} px" if card.get("size") else NOT_RECORDED),
         ("Data", f"{data}{f', digest {digest}' if digest else ''}"),
         ("Protocol", protocol_name(source)),
-        ("References", text.listed(map(text.isolated, source.references))),
+        ("References", _references(source.references)),
         ("Versions", text.listed(f"{n} {v}" for n, v in known if v) if any(v for _, v in known) else NOT_RECORDED),
         ("Measured", "quick: few samples and settings" if source.audit.quick else "in full"),
     ]
     return [*said, *_training(source.audit.training)]
+
+
+def _references(names: list[str]) -> str:
+    return text.listed(map(text.isolated, names)) if len(names) <= 2 * MOST else f"{len(names)}, named under Networks"
 
 
 def _training(training: Mapping[str, Any]) -> list[tuple[str, str]]:

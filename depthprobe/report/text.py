@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 UNDEFINED = "undefined"
+ROOM = 40  # letters of a name in a sentence
 SUPERSCRIPT = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 PLACES = {
     "depth_edge": "depth edges", "texture_edge": "texture edges", "flat": "flat interiors",
@@ -102,9 +103,14 @@ def verdict(low: float, high: float) -> str:
 
 
 def short_names(models: Sequence[str]) -> dict[str, str]:
-    """Model names without their common scheme, where that leaves them distinct: `zoo:pvt` -> `pvt`; isolated."""
-    short = {m: m.partition(":")[2] or m for m in models}
-    chosen = short if len(set(short.values())) == len(short) else {m: m for m in models}
+    """Names for sentences: without their scheme and with the middle of a long one left out, where they stay distinct.
+
+    `zoo:pvt` -> `pvt`; names from right to left are isolated.
+    """
+    plain = {m: m for m in models}
+    bare = {m: m.partition(":")[2] or m for m in models}
+    brief = {m: clipped(name, ROOM) for m, name in bare.items()}
+    chosen = next(names for names in (brief, bare, plain) if len(set(names.values())) == len(plain))
     return {m: isolated(name) for m, name in chosen.items()}
 
 
