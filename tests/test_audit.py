@@ -1,6 +1,7 @@
 """The audit: what it asks, of whom, and how it ends; on tiny images, so that it takes seconds."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from depthprobe.audit import audit, is_bare, presets, references, training
 from depthprobe.audit.measure import same
 from depthprobe.audit.training import recipe_for, train_bare
 from depthprobe.cli import app
-from depthprobe.cli.auditing import with_trust
+from depthprobe.cli.auditing import next_command, with_trust
 from depthprobe.data import load_dataset
 from depthprobe.functional.protocol import get_protocol
 from depthprobe.models import MODELS, DepthModel, load_model
@@ -116,7 +117,8 @@ def test_the_terminal_ends_with_the_verdict_the_page_and_the_next_command(audite
     assert all(finding["lead"] in text for finding in said["findings"])
     assert f"Warning: {said['warnings'][0][:40]}" in text.replace("\n", " ")
     assert "Page:  out/report.html" in text
-    assert "Next:  depthprobe audit 'py:net_of_a_user:forward?output=affine_disparity' --out out-full" in text
+    again = "--size 24x32 --against zoo:convnext --device cpu --out out-full"
+    assert f"Next:  depthprobe audit 'py:net_of_a_user:forward?output=affine_disparity' {again}" in text
 
 
 def test_the_same_command_measures_nothing_again_and_references_are_known_elsewhere(audited):
@@ -165,6 +167,30 @@ def test_all_plans_judge_by_one_protocol():
     assert (
         presets.plans(protocol, quick=False)["context"].queries > presets.plans(protocol, quick=True)["context"].queries
     )
+
+
+def test_a_whole_audit_draws_conclusions_on_masked_images_from_two_fills():
+    protocol = get_protocol("scenes")
+    assert presets.plans(protocol, quick=False)["sparse"].fills == ("mean", "blur")
+    assert len(presets.plans(protocol, quick=True)["sparse"].fills) == 1
+
+
+def test_the_whole_audit_is_told_again_what_the_quick_one_was():
+    flags = {
+        "dataset": "nyu",
+        "root": Path("my data"),
+        "split": None,
+        "n": None,
+        "data": ["a=1", "b=2"],
+        "device": "auto",
+    }
+    assert next_command("zoo:pvt", Path("out"), flags, quick=True) == (
+        "depthprobe audit zoo:pvt --dataset nyu --root 'my data' --data a=1 --data b=2 --out out-full"
+    )
+    assert next_command("zoo:pvt", Path("out"), {"dataset": "scenes"}, quick=True) == (
+        "depthprobe audit zoo:pvt --out out-full"
+    )
+    assert next_command("zoo:pvt", Path("out"), flags, quick=False) == "depthprobe compare out --by probe"
 
 
 def test_a_protocol_that_refuses_a_kind_gets_the_alignment_made_for_it():

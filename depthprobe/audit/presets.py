@@ -23,7 +23,7 @@ FULL: dict[str, int] = {
     "error": 256, "continuity": 128, "spectrum": 128, "sparse": 48, "texture": 48, "context": 48, "receptive_field": 64,
     "attention": 32, "cues": 48, "corruption": 32, "sanity": 32, "conduct": 32, "cost": 8,
 }  # fmt: skip
-"""Samples by probe; plans with their defaults."""
+"""Samples by probe; plans with the `whole` options of their registration."""
 
 BATCH = 4
 """Samples per unit of work: what a killed audit loses, and in what numbers probes share samples."""
@@ -59,7 +59,7 @@ def plans(protocol: Protocol, *, quick: bool) -> dict[str, Any]:
     for probe in QUICK if quick else FULL:
         facts = PROBES.facts(probe)
         plan = protocol if facts["plan"] is Protocol else facts["plan"]()
-        plan = set_options(plan, facts.get("quick", {}) if quick else {}, f"plan.{probe}")
+        plan = set_options(plan, facts.get("quick" if quick else "whole", {}), f"plan.{probe}")
         judged = isinstance(plan, Protocol) or not hasattr(plan, "protocol")
         found[probe] = plan if judged else dataclasses.replace(plan, protocol=protocol)
     return found

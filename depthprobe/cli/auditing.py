@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,7 +81,8 @@ def audit(
     if first:
         _tell(table, out, page=page, quick=quick)
         console.say(f"Table: {out} ({len(table):,} rows), in {time.perf_counter() - started:.0f} s")
-        console.say(f"Next:  {next_command(name, out, quick=quick)}")
+        again = {"dataset": dataset, **flags, "n": None, "data": data, "against": against, "device": device}
+        console.say(f"Next:  {next_command(name, out, again, quick=quick)}")
 
 
 def with_trust(model: str) -> str:
@@ -135,8 +137,18 @@ def _tell(table: Any, out: Path, *, page: bool, quick: bool) -> None:
     console.say(f"Page:  {place}")
 
 
-def next_command(model: str, out: Path, *, quick: bool) -> str:
-    """The one command that a user would run next: the whole audit after a quick one, else a comparison."""
-    if quick:
-        return f"depthprobe audit {shlex.quote(model)} --out {shlex.quote(str(out))}-full"
-    return f"depthprobe compare {shlex.quote(str(out))} --by probe"
+def next_command(model: str, out: Path, flags: Mapping[str, Any], *, quick: bool) -> str:
+    """The one command that a user would run next: the whole audit after a quick one, else a comparison.
+
+    Convention: `flags`: what the whole audit is to be told again, by parameter; a list stands for a repeated flag.
+    """
+    if not quick:
+        return f"depthprobe compare {shlex.quote(str(out))} --by probe"
+    usual = {name: parameter.default for name, parameter in inspect.signature(audit).parameters.items()}
+    given = [
+        f" --{name.replace('_', '-')} {shlex.quote(str(value))}"
+        for name, values in flags.items()
+        if values is not None and values != usual[name]
+        for value in (values if isinstance(values, list) else [values])
+    ]
+    return f"depthprobe audit {shlex.quote(model)}{''.join(given)} --out {shlex.quote(f'{out}-full')}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from depthprobe.registry import Registry
 
-HIDDEN = ("plan", "axes", "maps", "quick", "perfect", "inputs", "form", "audit", "references", "untrained")
+HIDDEN = ("plan", "axes", "maps", "quick", "whole", "perfect", "inputs", "form", "audit", "references", "untrained")
 
 
 def entries(what: str) -> list[dict[str, str]]:
