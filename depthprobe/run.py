@@ -24,10 +24,11 @@ from depthprobe.functional.metrics import METRICS
 from depthprobe.models import DepthModel
 from depthprobe.models.hooks import evaluating
 from depthprobe.probes import PROBES
+from depthprobe.probes.sparse_jobs import out_of_memory
 from depthprobe.ranks import Ranks, open_ranks
 from depthprobe.schema import COLUMNS, plan_id, read_table, validate, write_part
 from depthprobe.sidecar import finish_run, start_run
-from depthprobe.work import Unit, Work, plan_work
+from depthprobe.work import AGAIN, Unit, Work, plan_work
 
 Progress = Callable[[int, int, str], None]
 
@@ -61,8 +62,8 @@ def run(
         maps: samples per model and plan whose dense maps are kept for galleries.
         limits: by probe on how many samples it is measured, evenly spread and rounded up to whole units of work; probes
             that are not named, on all.
-        refusals: "raise", or "note": where a network cannot be measured in some way, leave that out and write the
-            reason into `table.json`.
+        refusals: "raise", or "note": where a network cannot be measured in some way, or memory runs out, leave that
+            out and write the reason into `table.json`. What failed for lack of memory the same run tries again.
         cache: folder where parts of the package's own networks are kept for other runs, and looked for.
 
     Raises:
@@ -83,7 +84,7 @@ def run(
         _measure(work, ranks, progress or (lambda done, total, what: None), noting=refusals == "note")
         ranks.barrier()
         if ranks.first:
-            finish_run(work, ranks.device, maps=maps)
+            finish_run(work, ranks.device, maps=maps, noting=refusals == "note")
         ranks.barrier()
     return read_table(out)
 
@@ -119,7 +120,7 @@ def _measure(work: Work, ranks: Ranks, progress: Progress, *, noting: bool) -> N
             table, reason = _rows_or_reason(work, unit, batches, ranks.device, noting=noting)
             seconds = round(time.perf_counter() - started, 4)
             note = {"skipped": left_out, "device": str(ranks.device), "rank": ranks.rank, "seconds": seconds}
-            write_part(table, work.path(unit), note | ({"refused": reason} if reason else {}))
+            write_part(table, work.path(unit), note | reason)
             if not reason:
                 work.keep(unit)
             done += len(chunks[chunk])
@@ -128,14 +129,21 @@ def _measure(work: Work, ranks: Ranks, progress: Progress, *, noting: bool) -> N
 
 def _rows_or_reason(
     work: Work, unit: Unit, batches: Sequence[Batch], device: torch.device, *, noting: bool
-) -> tuple[pd.DataFrame, str]:
-    """The unit's measurements; or, if refusals are noted, none and why a network cannot be measured so."""
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The unit's measurements; or, if refusals are noted, none and why a network cannot be measured so.
+
+    Convention: whatever a foreign network, or a probe that reads one, raises ends this unit and no other. `again`: the
+    reason may be gone next time, so that the same run tries once more.
+    """
     try:
-        return _rows(work, unit, batches, device), ""
-    except (ValueError, RuntimeError, TypeError) as error:  # what foreign networks raise at what they cannot read
+        return _rows(work, unit, batches, device), {}
+    except Exception as error:
         if not noting:
             raise
-        return pd.DataFrame(columns=COLUMNS), str(error).strip().partition("\n")[0] or type(error).__name__
+        said = str(error).strip().partition("\n")[0]
+        usual = isinstance(error, ValueError | RuntimeError | TypeError | MemoryError) and said
+        note: dict[str, Any] = {"refused": said if usual else f"{type(error).__name__}: {said}".rstrip(": ")}
+        return pd.DataFrame(columns=COLUMNS), note | ({AGAIN: True} if isinstance(error, MemoryError) else {})
 
 
 def _rows(work: Work, unit: Unit, batches: Sequence[Batch], device: torch.device) -> pd.DataFrame:
@@ -143,7 +151,11 @@ def _rows(work: Work, unit: Unit, batches: Sequence[Batch], device: torch.device
     model = work.models[unit.model]
     try:
         measured = [_stamped(PROBES[unit.probe](model, batch, unit.plan), batch) for batch in batches]
-    except (torch.OutOfMemoryError, MemoryError) as error:
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
         raise MemoryError(
             f"Expected {model.card.name} · {unit.probe} to fit on {device} with batches of {work.dataset.batch_size}, "
             f"but its memory ran out; use a smaller --batch-size or --device cpu. Finished parts are kept."

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import warnings
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from depthprobe.probes import PROBES
 from depthprobe.provenance import circumstances, digest, plain
 from depthprobe.schema import plan_id, read_note, read_table, write_atomic
 from depthprobe.study import describe, judged_by, to_toml
-from depthprobe.work import Work
+from depthprobe.work import Unit, Work
 
 
 def start_run(work: Work, *, resume: bool, maps: int) -> None:
@@ -36,8 +37,10 @@ def start_run(work: Work, *, resume: bool, maps: int) -> None:
     _write_sidecar(work, {"status": "running", "device": []})
 
 
-def finish_run(work: Work, device: torch.device, *, maps: int) -> None:
+def finish_run(work: Work, device: torch.device, *, maps: int, noting: bool = False) -> None:
     """Check that every part is there, keep the maps of chosen samples, and write the final `table.json`.
+
+    With `noting`, maps that a network cannot give are warned of and left out.
 
     Raises:
         FileNotFoundError: if a part is missing, as when machines do not share the folder.
@@ -49,30 +52,43 @@ def finish_run(work: Work, device: torch.device, *, maps: int) -> None:
             f"give all machines a folder that they share and run again."
         )
     skipped: dict[str, str] = {}
-    refused: dict[tuple[int, str], str] = {}
     seconds: dict[tuple[str, str], float] = {}
     for unit, note in notes.items():
         skipped.update((note or {}).get("skipped", {}))
-        if reason := (note or {}).get("refused"):
-            refused.setdefault((unit.model, unit.probe), reason)
         who = (work.names[unit.model], unit.probe)
         seconds[who] = seconds.get(who, 0.0) + (note or {}).get("seconds", 0.0)
-    table = read_table(work.out)
+    table, refused = read_table(work.out), _refused(work, notes)
     undefined = table[table["value"].isna()].groupby(["probe", "model", "metric"]).size()
     found = {
         "status": "complete",
         "device": sorted({str((note or {}).get("device", "")) for note in notes.values()}),
         "rows": len(table),
         "skipped": skipped,
-        "refused": [{"model": work.models[m].card.name, "probe": p, "reason": r} for (m, p), r in refused.items()],
+        "refused": list(refused.values()),
         "undefined": [
             dict(zip(undefined.index.names, key, strict=True)) | {"n": int(n)} for key, n in undefined.items()
         ],
         "seconds": [{"model": m, "probe": p, "seconds": round(s, 2)} for (m, p), s in seconds.items()],
         "maps_rule": RULE,
-        "maps": _write_maps(work, table, device, maps, leaving_out=set(refused)),
+        "maps": _write_maps(work, table, device, maps, leaving_out=set(refused), noting=noting),
     }
     _write_sidecar(work, found)
+
+
+def _refused(work: Work, notes: dict[Unit, dict[str, Any] | None]) -> dict[tuple[int, str], dict[str, Any]]:
+    """By (model, probe) what could not be measured: the first reason, and on how many samples of how many."""
+    chunks = work.dataset.chunks()
+    found: dict[tuple[int, str], dict[str, Any]] = {}
+    for unit, note in notes.items():
+        if reason := (note or {}).get("refused"):
+            card = work.models[unit.model].card
+            one = {"model": card.name, "tag": card.tag, "probe": unit.probe, "reason": reason, "samples": 0}
+            found.setdefault((unit.model, unit.probe), one)["samples"] += len(chunks[unit.chunk])
+    for (model, probe), one in found.items():
+        one["of"] = sum(len(chunks[u.chunk]) for u in notes if (u.model, u.probe) == (model, probe))
+        if one["samples"] < one["of"]:
+            one["reason"] = f"{one['reason'].rstrip('.')} (on {one['samples']} of {one['of']} samples)."
+    return found
 
 
 def _write_sidecar(work: Work, found: dict[str, Any]) -> None:
@@ -141,8 +157,9 @@ def _protocols(work: Work) -> list[dict[str, Any]]:
 
 
 def _write_maps(
-    work: Work, table: pd.DataFrame, device: torch.device, count: int, *, leaving_out: set[tuple[int, str]]
-) -> list[str]:
+    work: Work, table: pd.DataFrame, device: torch.device, count: int, *, leaving_out: set[tuple[int, str]],
+    noting: bool,
+) -> list[str]:  # fmt: skip
     """Maps of the chosen samples, one `.npz` each; those of an earlier description or choice are removed.
 
     Convention: samples are chosen among those that every probe with maps measured; `leaving_out`: (model, probe).
@@ -156,7 +173,14 @@ def _write_maps(
         for batch in work.dataset.load([index]):
             for number, model in enumerate(work.models):
                 for probe in (p for p in probes if (number, p) not in leaving_out):
-                    names += _maps_of(work, number, probe, batch.to(device), model)
+                    try:
+                        names += _maps_of(work, number, probe, batch.to(device), model)
+                    except Exception as error:  # after hours of measuring
+                        if not noting:
+                            raise
+                        why = str(error).strip().partition("\n")[0] or type(error).__name__
+                        message = f"No maps of {model.card.name} · {probe} for {batch.sample[0]}: {why}"
+                        warnings.warn(message, RuntimeWarning, stacklevel=2)
     for file in folder.glob("*.npz"):
         if file.stem not in set(names):
             file.unlink()

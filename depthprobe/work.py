@@ -17,6 +17,9 @@ from depthprobe.provenance import data_identity, model_identity, part_name
 from depthprobe.schema import read_note, write_atomic
 from depthprobe.study import judged_by, probe_plans
 
+AGAIN = "again"
+"""In the note of a part without rows: that it should be tried again."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
@@ -60,7 +63,7 @@ class Work:
 
     def recall(self, unit: Unit) -> bool:
         """Whether the unit's part is there, if need be taken from where it was kept."""
-        if read_note(self.path(unit)) is not None:
+        if (note := read_note(self.path(unit))) is not None and not note.get(AGAIN):
             return True
         kept = self.kept(unit)
         if kept is None or read_note(kept) is None:

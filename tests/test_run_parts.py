@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+import torch
 
 from depthprobe.cli.measure import describe as study_of
 from depthprobe.models import MODELS
@@ -62,9 +63,77 @@ def test_what_cannot_be_measured_is_left_out_with_its_reason(tmp_path):
     side = read_sidecar(tmp_path)
     assert side["status"] == "complete"
     reason = "Expected attention, but got <none>."
-    assert side["refused"] == [{"model": "tiny:b", "probe": "tiny_gain", "reason": reason}]
+    who = {"model": "tiny:b", "tag": side["models"][1]["tag"], "probe": "tiny_gain"}
+    assert side["refused"] == [{**who, "reason": reason, "samples": 10, "of": 10}]
     assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "parts").iterdir()} == parts, "nothing tried again"
     assert len(side["maps"]) == 3, "of the network that was measured"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (AssertionError("Input height (24) doesn't match"), "AssertionError: Input height (24) doesn't match"),
+        (IndexError("index 3 is out of bounds"), "IndexError: index 3 is out of bounds"),
+        (KeyError("out"), "KeyError: 'out'"),
+        (NotImplementedError(), "NotImplementedError"),
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_whatever_a_probe_raises_costs_that_probe_alone(tmp_path, error, reason):
+    import tiny
+
+    def function(model, batch, plan):
+        if model.card.name == "tiny:b" and batch.sample[0] == "tiny-2":
+            raise error
+        return tiny.tiny_gain(model, batch, plan)
+
+    with tiny.register(function):
+        table = measure(tiny, tmp_path, refusals="note")
+    assert table.groupby("model")["sample"].nunique().to_dict() == {"tiny:a": 10, "tiny:b": 8}
+    (said,) = read_sidecar(tmp_path)["refused"]
+    assert (said["reason"], said["samples"], said["of"]) == (f"{reason} (on 2 of 10 samples).", 2, 10)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: not enough memory"),
+    ],
+)
+def test_memory_that_runs_out_costs_that_probe_alone_and_is_tried_again(tmp_path, error):
+    import tiny
+
+    full = [True]
+
+    def function(model, batch, plan):
+        if model.card.name == "tiny:b" and full:
+            raise error
+        return tiny.tiny_gain(model, batch, plan)
+
+    with tiny.register(function):
+        with pytest.raises(MemoryError, match="smaller --batch-size"):
+            measure(tiny, tmp_path / "plain")
+        assert set(measure(tiny, tmp_path, refusals="note")["model"]) == {"tiny:a"}
+        assert "memory ran out" in read_sidecar(tmp_path)["refused"][0]["reason"]
+        full.clear()
+        assert set(measure(tiny, tmp_path, refusals="note")["model"]) == {"tiny:a", "tiny:b"}
+    assert read_sidecar(tmp_path)["refused"] == []
+
+
+def test_maps_that_cannot_be_made_do_not_end_a_run_that_is_measured(tmp_path):
+    import tiny
+
+    def maps(model, batch, plan):
+        raise IndexError("no map")
+
+    with tiny.register(maps=maps):
+        with pytest.raises(IndexError):
+            measure(tiny, tmp_path / "plain")
+        with pytest.warns(RuntimeWarning, match="No maps of tiny:[ab] · tiny_gain for .*no map"):
+            measure(tiny, tmp_path, refusals="note")
+    assert read_sidecar(tmp_path)["status"] == "complete"
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from depthprobe.probes.fields import read_lists, read_protocol
 from depthprobe.probes.measured import Measured, frame
 from depthprobe.probes.reading import as_read
 from depthprobe.probes.registry import PROBES
+from depthprobe.probes.sparse_jobs import out_of_memory
 
 COMPANION = 0.5
 """The image that shares a batch with another is its mirror image, so much darker."""
@@ -103,9 +104,9 @@ def _attempt(model: DepthModel, pair: Tensor, seed: int, like: Tensor) -> tuple[
     with seeded(seed, pair.device):
         try:
             out: Tensor = model(pair)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception:
+        except Exception as error:
+            if out_of_memory(error):
+                raise
             out = torch.full_like(like, torch.nan).expand(2, -1, -1, -1)
     return out[:1], out[1:]
 

@@ -160,7 +160,7 @@ class Packer:
             try:
                 result = work(batch)
             except RuntimeError as error:
-                if len(batch) == 1 or not _out_of_memory(error):
+                if len(batch) == 1 or not out_of_memory(error):
                     raise
                 self._halve(len(batch))
                 continue
@@ -181,6 +181,8 @@ class Packer:
             )
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
-    text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, of a GPU or of the machine: each allocator says it in its own words."""
+    said, words = str(error).lower(), ("out of memory", "can't allocate memory", "not enough memory")
+    ran_out = isinstance(error, RuntimeError) and any(text in said for text in words)
+    return ran_out or isinstance(error, torch.OutOfMemoryError | MemoryError)

@@ -95,7 +95,11 @@ class Source:
     def refused(self, probe: str) -> str:
         """Why the subject could not be asked by a probe; "" where it was, or nothing is recorded."""
         said = [one for one in self.side.get("refused") or [] if isinstance(one, Mapping)]
-        mine = [one for one in said if one.get("probe") == probe and one.get("model") == self.subject]
+        mine = [
+            one
+            for one in said
+            if one.get("probe") == probe and self.subject in (one.get("model"), f"{one.get('model')}.{one.get('tag')}")
+        ]
         return str(mine[0].get("reason", NOT_RECORDED)) if mine else ""
 
     def absent(self, probe: str) -> str:

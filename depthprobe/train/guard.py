@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from depthprobe.probes.sparse_jobs import out_of_memory
+
 Names = Callable[[int], Sequence[str]]
 PATIENCE = 25  # steps in a row that fp16 scaling may skip before it counts as failed
 
@@ -79,8 +81,8 @@ def explained_memory(images: int, size: Sequence[int], accumulate: int, device: 
     """
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "not enough memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
             raise
         raise MemoryError(
             f"Expected {images} images of {'x'.join(map(str, size))} at a time to fit on {device}, but its memory ran "
