@@ -140,16 +140,25 @@ class DepthModel(nn.Module):
 
 
 def as_prediction(output: Any, name: str = "the network") -> Tensor:
-    """The map (B,1,h,w) in what a network returned: a tensor, a (list of) tensors (the last), or a dict/object.
+    """The map (B,1,h,w) in what a network returned: a tensor, a list of tensors, or a dict/object.
+
+    Convention: of a list the last counts, as of decoders that go from coarse to fine; it must be the largest, since
+    among several of one size (a depth and its confidence) nothing says which it is.
 
     Raises:
-        ValueError: if there is none, with the shape or type found.
+        ValueError: if there is none, or more than one, with the shape or type found.
     """
     if isinstance(output, dict) or hasattr(output, "predicted_depth"):
         get = output.get if isinstance(output, dict) else lambda key: getattr(output, key, None)
         found = [get(key) for key in ("predicted_depth", "metric_depth", "depth", "disparity", "out")]
         output = next((x for x in found if x is not None), output)
     if isinstance(output, list | tuple) and output:
+        pixels = [x.shape[-2:].numel() for x in output if isinstance(x, Tensor) and x.ndim >= 2]
+        if len(pixels) > 1 and max(pixels[:-1]) >= pixels[-1]:
+            raise ValueError(
+                f"Expected {name} to return one map, but got {len(pixels)} and the last is not the largest; return the "
+                "depth alone, or a dictionary with `depth`."
+            )
         output = output[-1]
     if isinstance(output, Tensor) and output.ndim == 3:
         output = output.unsqueeze(1)

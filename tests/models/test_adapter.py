@@ -64,6 +64,7 @@ def test_gradients_reach_the_image_through_the_resize():
 @pytest.mark.parametrize(
     "output",
     [torch.ones(2, 1, 4, 5), torch.ones(2, 4, 5), [torch.zeros(1), torch.ones(2, 1, 4, 5)],
+     (torch.zeros(2, 1, 2, 3), torch.zeros(2, 1, 3, 5), torch.ones(2, 1, 4, 5)), (None, torch.ones(2, 1, 4, 5)),
      {"predicted_depth": torch.ones(2, 4, 5)}, {"other": 0, "depth": torch.ones(2, 1, 4, 5)}],
 )  # fmt: skip
 def test_usual_outputs_are_understood(output):
@@ -75,6 +76,12 @@ def test_usual_outputs_are_understood(output):
 def test_other_outputs_are_refused_with_what_they_are(output):
     with pytest.raises(ValueError, match="Expected the network to return a map"):
         as_prediction(output)
+
+
+@pytest.mark.parametrize("sizes", [[(4, 5), (4, 5)], [(4, 5), (2, 3)], [(2, 3), (4, 5), (4, 5)]])
+def test_of_maps_of_one_size_none_is_taken_silently(sizes):
+    with pytest.raises(ValueError, match=rf"Expected mine to return one map, but got {len(sizes)} .*with `depth`"):
+        as_prediction(tuple(torch.ones(2, 1, *size) for size in sizes), "mine")
 
 
 def test_an_unknown_output_kind_is_refused():
