@@ -76,6 +76,9 @@ def crowd(tmp_path_factory):
     table = planted.make_table(24, FAMILIES)
     best = (table["model"] == "zoo:n0") & (table["metric"] == "abs_rel")
     table.loc[best, "value"] -= 0.1
+    smooth = table[(table["probe"] == "error") & (table["metric"] == "abs_rel")]
+    smooth = smooth.assign(probe="continuity", metric="grad_mae_smooth", unit="ln/px", plan="c0c0c0c0")
+    table = pd.concat([table, smooth], ignore_index=True)
     planted.write_run(out, table, maps=0)
     page = write_report(out, n_boot=60)
     return page.read_text(), json.loads((out / "report.json").read_text())
@@ -94,6 +97,9 @@ def test_a_crowd_of_networks_is_not_told_pair_by_pair(crowd):
     for one in (first, last):
         number = text.interval(one["estimate"], one["low"], one["high"])
         assert f"{one['model'].removeprefix('zoo:')} {number}" in said["How accurate:"]
+    assert said["Continuity and boundaries:"].startswith(
+        "gradient error on surfaces of 7 networks (lower is better) from n0"
+    )
     assert "of 21 pairs" in said["Networks compared on sparse pixels:"]
     assert "texture for 7" in said["Which pixels:"]
     assert page.count("on sparse pixels:</strong>") == 21 + 1  # every pair is there, folded away

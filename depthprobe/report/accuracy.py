@@ -70,8 +70,7 @@ def _finding(
     here, pair = (f[(f["plan"] == plan) & (f["metric"] == metric)] if len(f) else f for f in (real, gaps))
     if source.subject or len(here) <= many.MOST or pair.empty:
         return findings.accuracy(real, gaps, metric, plan, source.short, under)
-    order = here.sort_values("estimate", ascending=here["better"].iloc[0] != "higher")
-    return many.accuracy(order, pair, metric, source.short, under)
+    return many.accuracy(here, pair, metric, source.short, under)
 
 
 def _forest(means: pd.DataFrame, gaps: pd.DataFrame, metric: str, names: dict[str, str]) -> list[tables.HtmlTable]:

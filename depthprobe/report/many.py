@@ -15,19 +15,27 @@ MOST = 4  # networks that a sentence names one by one
 
 
 def accuracy(
-    order: pd.DataFrame, pairs: pd.DataFrame, metric: str, short: dict[str, str], protocol: str = ""
+    means: pd.DataFrame, pairs: pd.DataFrame, metric: str, short: dict[str, str], protocol: str = ""
 ) -> Finding:
-    """From the best to the worst mean, and what of it is decided. Convention: `order`: means, the best first."""
+    """From the best to the worst mean, and what of it is decided."""
+    lead = f"How accurate{f' under {protocol}' if protocol else ''}:"
+    body, decided = ranged(means, pairs, metric, short)
+    return Finding(lead=lead, text=body, section="accuracy", undecided=not decided)
+
+
+def ranged(means: pd.DataFrame, pairs: pd.DataFrame, says: str, short: dict[str, str]) -> tuple[str, int]:
+    """One number of many networks in words, and how many of its paired differences are decided."""
+    known, better = means.dropna(subset=["estimate"]), str(means["better"].iloc[0])
+    order = known.sort_values("estimate", ascending=better != "higher")
     ends = [f"{short[r.model]} {text.interval(r.estimate, r.low, r.high, r.unit)}"
             for r in order.iloc[[0, -1]].itertuples()]  # fmt: skip
-    lead = f"How accurate{f' under {protocol}' if protocol else ''}:"
-    best, decided = order["model"].iloc[0], int((pairs["verdict"] != "undecided").sum())
-    body = (
-        f"{metric} of {len(order)} networks ({order['better'].iloc[0]} is better) from {ends[0]} to {ends[1]}. "
-        f"{short[best]} is clearly better than {wins(pairs, best)} of the {len(order) - 1} others; {decided} of "
-        f"{text.counted(len(pairs), 'paired difference')} are decided."
-    )
-    return Finding(lead=lead, text=body, section="accuracy", undecided=not decided)
+    decided = int((pairs["verdict"] != "undecided").sum())
+    way = "" if better == "none" else f" ({better} is better)"
+    said = f"{says} of {len(order)} networks{way} from {ends[0]} to {ends[1]}. "
+    if better != "none":
+        best = order["model"].iloc[0]
+        said += f"{short[best]} is clearly better than {wins(pairs, best)} of the {len(order) - 1} others; "
+    return f"{said}{decided} of {text.counted(len(pairs), 'paired difference')} are decided.", decided
 
 
 def wins(pairs: pd.DataFrame, model: str) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from depthprobe.report import text, traits
+from depthprobe.report import estimates, many, text, traits
 from depthprobe.report.blocks import Finding
 from depthprobe.report.source import Source
 
@@ -15,6 +15,10 @@ def finding(source: Source, title: str, section: str, led: Sequence[traits.Estim
         said = "; ".join(stands(source, one) for one in led)
         return Finding(lead=f"{title}:", text=f"{said}.", section=section)
     first = led[0]
+    real = first.means[first.means["model"].isin(estimates.networks(source))]
+    if len(real) > many.MOST and len(first.gaps):
+        said, decided = many.ranged(real, first.gaps, first.lead.says, source.short)
+        return Finding(lead=f"{title}:", text=said, section=section, undecided=not decided)
     each = text.listed(
         f"{source.short[r.model]} {text.interval(r.estimate, r.low, r.high, r.unit)}" for r in first.means.itertuples()
     )
