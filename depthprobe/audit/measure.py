@@ -11,9 +11,11 @@ import pandas as pd
 from depthprobe.audit import presets
 from depthprobe.audit.references import cache_folder, references
 from depthprobe.audit.training import Trained, is_bare, train_bare
+from depthprobe.checks import first_line
 from depthprobe.data import Dataset
 from depthprobe.functional.protocol import Protocol
 from depthprobe.models import DepthModel, load_model
+from depthprobe.models.adapter import NetworkError
 from depthprobe.probes import PROBES
 from depthprobe.provenance import plain
 from depthprobe.ranks import open_ranks
@@ -129,10 +131,11 @@ def tried(model: DepthModel, data: Dataset, protocol: Protocol) -> None:
         return
     try:
         PROBES[presets.ALL](model, batches[0], protocol)
+    except NetworkError:
+        raise  # says whose it is
     except (ValueError, RuntimeError, TypeError, AttributeError, IndexError, KeyError) as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(
-            f"Expected {model.card.name} to give depth for {batches[0].sample[0]}, but it says: {reason}"
+            f"Expected {model.card.name} to give depth for {batches[0].sample[0]}, but it says: {first_line(error)}"
         ) from error
 
 

@@ -21,7 +21,7 @@ _PACKAGE, _TORCH = Path(__file__).parents[1], Path(torch.__file__).parent
 
 
 class NetworkError(ValueError, RuntimeError):
-    """A network that fails in its own code; the message says which, at what, where and why."""
+    """A network that fails in its own code or returns no map; the message says which, at what, where and why."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,8 +99,8 @@ class DepthModel(nn.Module):
         """Depth (or what `card.output` declares) for an image.
 
         Raises:
-            ValueError: if the network returns no map for each image.
-            NetworkError: if its own code fails, whatever that raised; memory that runs out is raised as it is.
+            NetworkError: if its own code fails, whatever that raised (memory that runs out is raised as it is), or it
+                returns no map for each image.
         """
         sizes = check_shapes(image=(image, "b 3 h w"))
         answer = as_prediction(self._answer(self.prepare(image)), self.card.name)
@@ -146,7 +146,7 @@ def as_prediction(output: Any, name: str = "the network") -> Tensor:
     among several of one size (a depth and its confidence) nothing says which it is.
 
     Raises:
-        ValueError: if there is none, or more than one, with the shape or type found.
+        NetworkError: if there is none, or more than one, with the shape or type found.
     """
     if isinstance(output, dict) or hasattr(output, "predicted_depth"):
         get = output.get if isinstance(output, dict) else lambda key: getattr(output, key, None)
@@ -155,7 +155,7 @@ def as_prediction(output: Any, name: str = "the network") -> Tensor:
     if isinstance(output, list | tuple) and output:
         pixels = [x.shape[-2:].numel() for x in output if isinstance(x, Tensor) and x.ndim >= 2]
         if len(pixels) > 1 and max(pixels[:-1]) >= pixels[-1]:
-            raise ValueError(
+            raise NetworkError(
                 f"Expected {name} to return one map, but got {len(pixels)} and the last is not the largest; return the "
                 "depth alone, or a dictionary with `depth`."
             )
@@ -164,19 +164,19 @@ def as_prediction(output: Any, name: str = "the network") -> Tensor:
         output = output.unsqueeze(1)
     if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[1] != 1 or not output.numel():
         what = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise ValueError(f"Expected {name} to return a map (b 1 h w) or (b h w), but got {what}.")
+        raise NetworkError(f"Expected {name} to return a map (b 1 h w) or (b h w), but got {what}.")
     if output.is_complex() or output.dtype == torch.bool:
-        raise ValueError(f"Expected {name} to return real numbers, but got {output.dtype}.")
+        raise NetworkError(f"Expected {name} to return real numbers, but got {output.dtype}.")
     return output if output.is_floating_point() else output.float()
 
 
 def _check_answers(answer: Tensor, image: Tensor, name: str) -> None:
     if len(answer) != len(image):
-        raise ValueError(
+        raise NetworkError(
             f"Expected {name} to return one map for each of the {len(image)} images, but got {len(answer)}."
         )
     if answer.device != image.device:
-        raise ValueError(
+        raise NetworkError(
             f"Expected {name} to return a map on the device of the images, {image.device}, but got one on "
             f"{answer.device}; make new tensors with device=x.device."
         )
