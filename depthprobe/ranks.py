@@ -1,6 +1,7 @@
 """Which device to measure on, and how several processes share one run (Lightning Fabric)."""
 
 import contextlib
+import contextvars
 import dataclasses
 import datetime
 import os
@@ -16,6 +17,7 @@ from depthprobe.memory import kept_memory
 
 LOST_AFTER = 300.0
 """Seconds without a sign of life after which a process counts as lost (or $DEPTHPROBE_LOST_AFTER)."""
+_WATCHED: contextvars.ContextVar[bool] = contextvars.ContextVar("_WATCHED", default=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +88,6 @@ def open_ranks(device: str = "auto") -> Iterator[Ranks]:
     fabric.launch()
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, cores() // local))
-    pulse = Pulse(fabric.global_rank, world)
 
     def barrier() -> None:
         try:
@@ -96,21 +97,49 @@ def open_ranks(device: str = "auto") -> Iterator[Ranks]:
 
     try:
         own = pick_device(device, local_rank=fabric.local_rank)
-        with kept_memory(own.type):
+        with watched(fabric.global_rank, world), kept_memory(own.type):
             yield Ranks(fabric.global_rank, world, own, barrier)
     finally:
-        pulse.stop()
         torch.set_num_threads(threads)
         if not met and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
 
 
+@contextlib.contextmanager
+def watched(rank: int, world: int) -> Iterator[None]:
+    """Among several processes, end this one with a sentence if another is lost while the block runs.
+
+    Convention: a block within such a block changes nothing.
+
+    Raises:
+        ConnectionError: in place of the error of an exchange that another process did not live to take part in.
+    """
+    if world == 1 or _WATCHED.get():
+        yield
+        return
+    token, pulse = _WATCHED.set(True), Pulse(rank, world)
+    try:
+        yield
+    except RuntimeError as error:
+        if _broken(error):
+            raise ConnectionError(lost(world)) from error
+        raise
+    finally:
+        pulse.stop()
+        _WATCHED.reset(token)
+
+
+def _broken(error: RuntimeError) -> bool:
+    """Whether an exchange between processes failed: NCCL and the store have an error of their own, gloo only words."""
+    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
+
+
 def lost(world: int, who: str = "one") -> str:
     """What is said when a process is gone."""
     return (
-        f"Expected all {world} processes to measure their share, but {who} was lost (killed, out of memory, or stopped "
-        "by an error of its own above). Finished parts are kept: the same command measures the rest, with any number "
-        "of processes."
+        f"Expected all {world} processes to do their share, but {who} was lost (killed, out of memory, or stopped by "
+        "an error of its own above). Finished parts and checkpoints are kept: the same command goes on from there, "
+        "with any number of processes."
     )
 
 

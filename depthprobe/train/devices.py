@@ -14,7 +14,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 
 from depthprobe.memory import kept_memory
-from depthprobe.ranks import cores, pick_device
+from depthprobe.ranks import cores, pick_device, watched
 from depthprobe.train.recipe import Recipe
 
 TIMEOUT = datetime.timedelta(days=7)  # ranks wait while the first one makes the training set
@@ -25,9 +25,11 @@ SHARDED = 0.01
 def open_fabric(recipe: Recipe) -> Iterator[Fabric]:
     """Join the processes that torchrun started, or start as many as `devices` says, and be one of them.
 
-    On the CPU each process takes its share of the cores while the training lasts.
+    On the CPU each process takes its share of the cores while the training lasts. A process that is lost ends the
+    others (`ranks.watched`).
 
     Raises:
+        ConnectionError: if another process is lost.
         ValueError: if the device is not there, or does not offer the precision.
     """
     kind, met = pick_device(recipe.device).type, torch.distributed.is_initialized()  # within `open_ranks`
@@ -37,7 +39,7 @@ def open_fabric(recipe: Recipe) -> Iterator[Fabric]:
     if fabric.world_size > 1 and kind == "cpu":
         torch.set_num_threads(max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", fabric.world_size))))
     try:
-        with kept_memory(kind):
+        with watched(fabric.global_rank, fabric.world_size), kept_memory(kind):
             yield fabric
     finally:
         torch.set_num_threads(threads)

@@ -63,6 +63,7 @@ def fit(
         ValueError: if `out` belongs to another recipe, or the recipe does not fit data, network or devices.
         FloatingPointError: at the step where loss or gradients stop being finite, naming the samples.
         MemoryError: if the memory does not suffice, with what to change.
+        ConnectionError: if another process of the training is lost.
     """
     if recipe.tensorboard:
         check_board()
