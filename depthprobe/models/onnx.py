@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from depthprobe.checks import first_line
 from depthprobe.models.adapter import DepthModel
 from depthprobe.models.declared import declared_card
 from depthprobe.models.options import parse_size
@@ -21,7 +22,7 @@ TYPES: dict[str, type[np.floating[Any]]] = {
     "tensor(double)": np.float64,
 }
 ATTENDS = re.compile(rb"\x22(?:\x07Softmax|\x09Attention|\x12MultiHeadAttention)")  # a node's field op_type, by length
-ELSEWHERE = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])")  # an initializer's field external_data, then a length
+ELSEWHERE = re.compile(rb"\x0a\x08location\x12([\x01-\x7f]|[\x80-\xff][\x01-\x7f])")  # external_data, then a length
 
 
 @SCHEMES.register("onnx", form="FILE?output=...&size=HxW&mean=imagenet", example="onnx:mynet.onnx?output=metric_depth")
@@ -70,16 +71,21 @@ def _session(file: Path) -> Any:
 def _digest(content: bytes, folder: Path) -> str:
     """Of the file and of the files beside it that hold its weights."""
     found = hashlib.sha256(content)
-    places = {content[m.end() : m.end() + m.group(1)[0]].decode(errors="ignore") for m in ELSEWHERE.finditer(content)}
+    places = {content[m.end() : m.end() + _length(m[1])].decode(errors="ignore") for m in ELSEWHERE.finditer(content)}
     for place in sorted(places):
         if (folder / place).is_file():
             found.update((folder / place).read_bytes())
     return found.hexdigest()[:12]
 
 
+def _length(stored: bytes) -> int:
+    """A number of one or two bytes of 7 bits, the lower first."""
+    return sum((byte & 0x7F) << 7 * i for i, byte in enumerate(stored))
+
+
 def _sentence(error: Exception) -> str:
     """What onnxruntime says, without its code."""
-    return str(error).rpartition(" : ")[2].strip().splitlines()[0].rstrip(".")
+    return first_line(error).rpartition(" : ")[2].strip().rstrip(".")
 
 
 class OnnxNet(nn.Module):

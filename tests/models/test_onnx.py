@@ -124,11 +124,12 @@ def external(file, location):
     return file
 
 
-def test_weights_beside_the_file_are_read_and_count(file, image):
-    np.array([2.0], "<f4").tofile(file.parent / "w.bin")
-    first = load_model(f"onnx:{external(file, 'w.bin')}?mean=none")
+@pytest.mark.parametrize("name", ["w.bin", f"{'long' * 40}.bin"])
+def test_weights_beside_the_file_are_read_and_count(file, image, name):
+    np.array([2.0], "<f4").tofile(file.parent / name)
+    first = load_model(f"onnx:{external(file, name)}?mean=none")
     assert torch.allclose(first(image), 2 * expected(image), atol=1e-6)
-    np.array([3.0], "<f4").tofile(file.parent / "w.bin")
+    np.array([3.0], "<f4").tofile(file.parent / name)
     assert load_model(f"onnx:{file}").card.digest != first.card.digest
 
 
