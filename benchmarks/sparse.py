@@ -117,7 +117,7 @@ def packed_ablation(model: DepthModel, batch: Batch, patch: Tensor, size: int) -
         return evaluate_prepared(model(masked), truth, kind=model.card.output, index=index)["abs_rel"]
 
     with torch.no_grad():
-        error = torch.cat(list(Packer(size).run(jobs, work))).view(len(batch), count + 1)
+        error = torch.cat(list(Packer(size, canvas.image).run(jobs, work))).view(len(batch), count + 1)
     return error[:, :1] - error[:, 1:]
 
 

@@ -76,7 +76,7 @@ def _layers(model: DepthModel, batch: Batch, plan: AttentionPlan, *, any_attend:
         return found
 
     with torch.no_grad(), evaluating(model):
-        parts = list(Packer(plan.batch).run(range(len(batch)), look))
+        parts = list(Packer(plan.batch, image).run(range(len(batch)), look))
     yield Measured("attention_layers", torch.full((len(batch),), float(attention_layers(list(parts[0])))))
     for name in parts[0]:
         heads, uniform = (torch.cat([part[name][k] for part in parts]) for k in (0, 1))

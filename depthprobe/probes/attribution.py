@@ -38,7 +38,8 @@ class Explainer:
         batch, protocol = as_read(batch, plan.protocol)
         self.model, self.batch, self.plan = model, batch, plan
         self.protocol = dataclasses.replace(protocol, metrics=plan.metrics)
-        self.canvas, self.packer = Canvas.of(model, batch, plan.seed, protocol), Packer(plan.batch)
+        self.canvas = Canvas.of(model, batch, plan.seed, protocol)
+        self.packer = Packer(plan.batch, self.canvas.image)
         self.full = full_predictions(model, self.canvas, self.packer)
         image, nothing = self.canvas.image, torch.zeros_like(self.canvas.valid)
         filled = fill_pixels(plan.fill, image, nothing, seeds=self.canvas.seeds, mean=model.card.fill)

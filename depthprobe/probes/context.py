@@ -96,7 +96,8 @@ def context(model: DepthModel, batch: Batch, plan: ContextPlan) -> pd.DataFrame:
     method = plan.protocol.check(model.card.output)
     batch, protocol = as_read(batch, plan.protocol)
     with torch.no_grad(), evaluating(model):
-        canvas, packer = Canvas.of(model, batch, plan.seed, protocol), Packer(plan.batch)
+        canvas = Canvas.of(model, batch, plan.seed, protocol)
+        packer = Packer(plan.batch, canvas.image)
         judged = canvas.judged(protocol)
         index, found = query_pixels(canvas.depth, judged, plan.queries, canvas.seeds)
         full = full_predictions(model, canvas, packer)

@@ -53,7 +53,8 @@ class Trial:
     def __init__(self, model: DepthModel, batch: Batch, plan: LearnedMaskPlan) -> None:
         self.batch, protocol = as_read(batch, plan.protocol)
         self.model, self.plan = model, plan
-        self.canvas, self.packer = Canvas.of(model, self.batch, plan.seed, protocol), Packer(plan.batch)
+        self.canvas = Canvas.of(model, self.batch, plan.seed, protocol)
+        self.packer = Packer(plan.batch, self.canvas.image)
         self.hole = flat(self.canvas.image, model.card.fill)
         self.judge = Judge(full_predictions(model, self.canvas, self.packer), self.batch, protocol, model.card.output)
         self.places = Places.of(self.canvas)

@@ -92,7 +92,7 @@ def receptive_field(model: DepthModel, batch: Batch, plan: ReceptiveFieldPlan) -
         return distance_profile(input_energy(model, canvas.image[mine], index[mine]), index[mine])
 
     with evaluating(model):
-        profile = torch.cat(list(Packer(plan.batch).run(range(len(batch)), look)))
+        profile = torch.cat(list(Packer(plan.batch, canvas.image).run(range(len(batch)), look)))
     return frame(batch.sample, list(_measured(profile, found, canvas.image, plan)))
 
 

@@ -83,7 +83,7 @@ def representation(model: DepthModel, batch: Batch, plan: RepresentationPlan) ->
         return hsic(torch.stack([gram(_at(x, plan.grid)) for x in maps], 1)), profiles
 
     with torch.no_grad(), evaluating(model):
-        parts = list(Packer(plan.batch).run(range(len(batch)), look))
+        parts = list(Packer(plan.batch, model.canvas(batch.image[:1])).run(range(len(batch)), look))
     terms = torch.cat([part[0] for part in parts])
     found = list(_pairs((*names, *CONTROLS), terms))
     for name in parts[0][1]:

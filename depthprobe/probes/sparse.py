@@ -46,7 +46,8 @@ def sparse(model: DepthModel, batch: Batch, plan: SparsePlan) -> pd.DataFrame:
     plan.protocol.check(model.card.output)
     batch, protocol = as_read(batch, plan.protocol)
     with torch.no_grad(), evaluating(model):
-        canvas, packer = Canvas.of(model, batch, plan.seed, protocol), Packer(plan.batch)
+        canvas = Canvas.of(model, batch, plan.seed, protocol)
+        packer = Packer(plan.batch, canvas.image)
         masker = Masker(model, canvas, plan.batch)
         full = full_predictions(model, canvas, packer)
         judge = Judge(full, batch, protocol, model.card.output)

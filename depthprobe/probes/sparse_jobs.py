@@ -141,11 +141,20 @@ class Masker:
         return fill_pixels(fill, image, keep, seeds=seeds, mean=self._model.card.fill)
 
 
-class Packer:
-    """Cuts a sequence of items into batches and works on each; out of memory halves the batch, for good."""
+CPU_PIXELS = 2**21
+"""Pixels of images that a CPU works on at once: 32 of 256x256, 6 of 480x640."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+
+class Packer:
+    """Cuts a sequence of items into batches and works on each; out of memory halves the batch, for good.
+
+    Convention: `like`: a tensor (...,h,w) of the images that are worked on. A CPU, which ends a process when memory
+    runs out and gains nothing from large batches of large images, is given at most CPU_PIXELS at once.
+    """
+
+    def __init__(self, size: int, like: Tensor) -> None:
+        most = size if like.device.type != "cpu" else CPU_PIXELS // (like.shape[-2] * like.shape[-1])
+        self.size = max(1, min(size, most))
         self._warned = False
 
     def run(self, items: Sequence[T], work: Callable[[Sequence[T]], R]) -> Iterator[R]:

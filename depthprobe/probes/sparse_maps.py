@@ -33,7 +33,8 @@ def sparse_maps(model: DepthModel, batch: Batch, plan: SparsePlan) -> list[dict[
     batch, protocol = as_read(batch, plan.protocol)
     shown = {min(plan.budgets, key=lambda b: abs(math.log(b / want))) for want in SHOWN}
     with torch.no_grad(), evaluating(model):
-        canvas, packer = Canvas.of(model, batch, plan.seed, protocol), Packer(plan.batch)
+        canvas = Canvas.of(model, batch, plan.seed, protocol)
+        packer = Packer(plan.batch, canvas.image)
         masker = Masker(model, canvas, plan.batch)
         judge = Judge(full_predictions(model, canvas, packer), batch, protocol, model.card.output)
         jobs = [job for job in all_jobs(len(batch), plan) if job.budget in shown and job.fill == plan.fills[0]]

@@ -10,6 +10,7 @@ from sparse_cases import batch, value
 
 from depthprobe.functional.attention import attention_distance
 from depthprobe.models import DepthModel, ModelCard, load_model
+from depthprobe.models.adapter import NetworkError
 from depthprobe.models.attention import capture_attention
 from depthprobe.probes.attention import AttentionPlan, attention
 
@@ -90,7 +91,7 @@ def test_everything_is_restored_when_the_network_fails():
     model = load_model(PVT)
     state = [(m.training, len(m._forward_pre_hooks), getattr(m, "fused_attn", None)) for m in model.modules()]
     broken = model.net.decoder.head.register_forward_pre_hook(lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(NetworkError, match="ZeroDivisionError"):
         attention(model, batch(1), AttentionPlan())
     broken.remove()
     assert state == [(m.training, len(m._forward_pre_hooks), getattr(m, "fused_attn", None)) for m in model.modules()]

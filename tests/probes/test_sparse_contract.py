@@ -13,7 +13,7 @@ from torch import nn
 
 from depthprobe.functional.metrics import METRICS
 from depthprobe.functional.protocol import Protocol, get_protocol
-from depthprobe.probes import PROBES
+from depthprobe.probes import PROBES, sparse_jobs
 from depthprobe.probes.sparse import SparsePlan, sparse
 from depthprobe.schema import MEASURED
 
@@ -88,6 +88,17 @@ def test_out_of_memory_halves_the_batch_and_says_so_once(error):
     assert len(said) == 1
     assert max(model.net.sizes) <= 3
     same(table, plain)
+
+
+def test_a_cpu_works_on_few_large_images_at_once(monkeypatch):
+    plain = sparse(network(), batch(), SMALL)
+    for pixels, most in ((3 * H * W + 1, 3), (1, 1)):
+        monkeypatch.setattr(sparse_jobs, "CPU_PIXELS", pixels)
+        model = network()
+        table = sparse(model, batch(), SMALL)
+        assert max(model.net.sizes) == most
+        same(table, plain)
+    assert sparse_jobs.Packer(32, torch.empty(1, 3, 4096, 4096, device="meta")).size == 32, "other devices say so"
 
 
 def test_out_of_memory_with_one_image_and_other_errors_are_raised():
