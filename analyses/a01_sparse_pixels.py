@@ -196,8 +196,8 @@ def _needed(found: estimates.Sparse) -> str:
     rows = rows.set_index("factor2").loc[found.fills]
     each = [f"{plots.ratio_title(row, what=f'{control} pixels')} (fill {fill})" for fill, row in rows.iterrows()]
     agree = (rows["low"] > 1).nunique() == (rows["high"] < 1).nunique() == 1
-    said = "; ".join([each[0], *(one[0].lower() + one[1:] for one in each[1:])])
-    return said if agree else f"Not alike under every fill: {said}"
+    within = [one.replace("Undecided", "undecided", 1) for one in each]
+    return "; ".join([each[0], *within[1:]]) if agree else f"Not alike under every fill: {'; '.join(within)}"
 
 
 def compared(sources: dict[str, Source], found: dict[str, estimates.Sparse]) -> tuple[Figure, pd.DataFrame]:
