@@ -312,7 +312,10 @@ def test_trust_is_given_to_the_schemes_that_ask_for_it():
 
 def test_help_teaches_with_examples():
     text = call("--help").output
-    assert all(word in text for word in ("py:mynet:build", "hf:", "timm:", "torchrun", "--against", "--quick"))
+    assert all(
+        word in text
+        for word in ("py:mynet:build", "hf:", "timm:", "torchrun", "--against", "--quick", "affine_disparity")
+    )
 
 
 def test_the_package_says_what_is_in_it():

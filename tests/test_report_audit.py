@@ -109,6 +109,24 @@ def test_which_family_it_is_nearer_to(whole):
     assert side["how far it looks"] == side["reliance on arrangement"] == "undecided"
 
 
+def test_a_trait_that_a_family_does_not_have_is_not_counted_as_undecided(tmp_path):
+    """CNNs have no attention to measure."""
+    table = audits.make_audit(10, sparse=False)
+    table = table[table["probe"].isin(["error", "receptive_field"])]
+    table = table[~((table["probe"] == "receptive_field") & (table["family"] == "cnn"))]
+    page, data = report(tmp_path, table=table, maps=0)
+    assert trait(data, "how far it looks")["side"] == "one has none"
+    assert "of 1 trait it is" in page.text
+
+
+def test_the_json_says_what_it_is_and_whose(whole):
+    _, _, data = whole
+    assert (data["format"], data["format_version"]) == ("depthprobe-report", 1)
+    assert data["audit"]["subject"] == audits.SUBJECT
+    assert data["audit"]["references"] == audits.REFERENCES
+    assert {"quick", "training"} <= set(data["audit"])
+
+
 def test_it_is_said_that_few_networks_are_no_family(whole):
     _, page, _ = whole
     assert "beside 2 CNNs and 2 Transformers. This is about these networks, not about their families." in page.text

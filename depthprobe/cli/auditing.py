@@ -48,6 +48,9 @@ def audit(
 
     **Your own file mynet.py:** depthprobe audit "py:mynet:build?output=affine_disparity" --quick
 
+    What its numbers mean is said by `output`: metric_depth (the default), scale_depth, affine_depth or
+    affine_disparity. If it is wrong every number is, so the audit checks it and warns first.
+
     **A transformers model:** depthprobe audit hf:depth-anything/Depth-Anything-V2-Small-hf --out out/dav2
 
     **On NYU:** depthprobe audit ckpt:runs/mine/best.safetensors --dataset nyu --root data/nyuv2 --out out/mine

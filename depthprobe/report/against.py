@@ -60,9 +60,16 @@ def _frame(source: Source, found: list[traits.Estimated], near: pd.DataFrame) ->
             "percentile": place.percentile, "percentile_low": place.low, "percentile_high": place.high,
             "references": place.of, "undecided": place.undecided,
             **{name: getattr(side, c, float("nan")) for name, c in NEARER.items()},
-            "side": NAMES.get(str(getattr(side, "verdict", "")), "undecided"),
+            "side": _side(side),
         })  # fmt: skip
     return pd.DataFrame(out)
+
+
+def _side(lean: Any) -> str:
+    """The family that it is nearer to; where one of them has no such number, that."""
+    if lean is not None and pd.isna(lean.estimate):
+        return "one has none"
+    return NAMES.get(str(getattr(lean, "verdict", "")), "undecided")
 
 
 def _table(frame: pd.DataFrame, two_kinds: bool) -> tables.HtmlTable:
@@ -90,6 +97,7 @@ def _table(frame: pd.DataFrame, two_kinds: bool) -> tables.HtmlTable:
 
 
 def _finding(source: Source, near: pd.DataFrame) -> blocks.Finding | None:
+    near = near[near["estimate"].notna()] if len(near) else near  # a trait that one family does not have asks nothing
     if near.empty:
         return None
     count = {name: int((near["verdict"] == kind).sum()) for kind, name in NAMES.items()}

@@ -218,5 +218,6 @@ def _seen(source: Source, options: estimates.Options) -> list[str]:
     return [
         f"Training on these images is a possibility: its error ({text.number(means[source.subject])}) is less than "
         f"half of that of the best reference ({source.short[best]}, {text.number(beside[best])}). It may simply be the "
-        "better network; the numbers here cannot tell. Audit it on images that it cannot have seen."
+        "better network; the numbers here cannot tell. Audit it on images of the same kind that it cannot have seen: "
+        "if it is as good there, it is the better network."
     ]

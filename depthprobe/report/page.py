@@ -15,6 +15,7 @@ from depthprobe.report.source import Source, read_source
 from depthprobe.schema import write_atomic
 
 MAX_BYTES = 10_000_000
+FORMAT, FORMAT_VERSION = "depthprobe-report", 1
 
 
 def write_report(out: str | Path, *, title: str | None = None, n_boot: int = 10_000, seed: int = 0) -> Path:
@@ -74,9 +75,15 @@ def render(context: dict[str, Any]) -> str:
 
 
 def _json(context: dict[str, Any], frames: dict[str, pd.DataFrame], source: Source, options: Options) -> str:
-    """Findings and every frame behind the page, for other programs; NaN and infinity as null."""
+    """Whose audit it is, warnings, findings and every frame behind the page, for other programs; NaN as null.
+
+    Convention: `version` is the package's, `format_version` that of this file's form.
+    """
     stated: list[blocks.Finding] = context["findings"]
     body = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "audit": dataclasses.asdict(source.audit) if source.audit else None,
         "title": context["title"],
         "summary": context["head"]["summary"],
         "version": context["head"]["version"],
