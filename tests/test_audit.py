@@ -195,17 +195,39 @@ def test_the_whole_audit_is_told_again_what_the_quick_one_was():
 
 def test_a_protocol_that_refuses_a_kind_gets_the_alignment_made_for_it():
     assert presets.judging("bts_nyu", "metric_depth") == get_protocol("bts_nyu")
-    assert presets.judging("scenes", "affine_disparity") == get_protocol("scenes")
+    assert presets.judging("scenes", "metric_depth") == get_protocol("scenes")
+    assert presets.judging("midas_nyu", "affine_disparity") == get_protocol("midas_nyu"), "all are fitted there anyway"
     made = presets.judging("bts_nyu", "affine_disparity")
     assert made.name == "bts_nyu+affine_disparity"
     assert made.check("affine_disparity") == "disparity"
-    assert made.check("metric_depth") == "none", "references are judged as before"
     assert (made.floor, made.crop) == (0.1, get_protocol("bts_nyu").crop)
     depth = 1 + 8 * torch.rand(1, 1, 480, 640, generator=torch.Generator().manual_seed(0))
     from depthprobe.functional.protocol import evaluate
 
     valid = torch.ones_like(depth, dtype=torch.bool)
     assert float(evaluate(3 / depth + 1, depth, valid, kind="affine_disparity", protocol=made)["abs_rel"]) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["scenes", "bts_nyu"])
+@pytest.mark.parametrize(
+    ("kind", "method"), [("scale_depth", "median"), ("affine_depth", "scale_shift"), ("affine_disparity", "disparity")]
+)
+def test_references_are_fitted_as_freely_as_the_network_that_is_audited(name, kind, method):
+    """A metric depth that is twice too large is the equal of a relative depth, and no worse."""
+    from depthprobe.functional.protocol import evaluate
+
+    made = presets.judging(name, kind)
+    assert made.name == f"{name}+{kind}"
+    assert made.check(kind) == made.check("metric_depth") == method
+    depth = 1 + 4 * torch.rand(1, 1, 480, 640, generator=torch.Generator().manual_seed(0))
+    wrong = 2 * depth * (1 + 0.1 * torch.rand(depth.shape, generator=torch.Generator().manual_seed(1)))
+    valid = torch.ones_like(depth, dtype=torch.bool)
+    output = 1 / wrong if kind == "affine_disparity" else wrong
+    mine, other = (evaluate(x, depth, valid, kind=k, protocol=made)["abs_rel"] for x, k in (
+        (output, kind), (wrong, "metric_depth")))  # fmt: skip
+    assert float(mine) == pytest.approx(float(other), rel=1e-4)
+    plain = evaluate(wrong, depth, valid, kind="metric_depth", protocol=get_protocol(name))["abs_rel"]
+    assert float(plain) > 10 * float(other)
 
 
 def test_the_samples_are_as_many_as_the_preset_asks_for_or_all():

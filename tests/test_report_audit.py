@@ -66,6 +66,12 @@ def test_numbers_are_those_of_the_table(whole):
     assert f"{want:.3f} [" in page.text
 
 
+def test_what_was_fitted_to_the_truth_is_said_before_the_error(tmp_path):
+    table = audits.make_audit(6, sparse=False)
+    _, data = report(tmp_path, table=table[table["probe"] == "error"], output="affine_disparity", maps=0)
+    assert line(data, "How accurate").startswith("after a fit of the scale and shift of its disparity to every image")
+
+
 def test_percentiles_count_the_references_that_are_beaten(whole):
     _, _, data = whole
     assert "more accurate than 4 of 4 references, percentile 100 [100, 100]" in line(data, "How accurate")

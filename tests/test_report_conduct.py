@@ -140,6 +140,26 @@ def test_every_check_is_tested():
     assert {check.metric for check in conduct.CHECKS} < set(EDGES)
 
 
+@pytest.mark.parametrize(
+    ("mine", "beside", "warns"),
+    [
+        ("metric_depth", "affine_disparity", True), ("scale_depth", "affine_depth", True),
+        ("metric_depth", "metric_depth", False), ("affine_depth", "metric_depth", False),
+        ("affine_depth", "affine_disparity", False),
+    ],
+)  # fmt: skip
+def test_references_that_are_fitted_more_freely_are_named(tmp_path, mine, beside, warns):
+    audits.write_audit(tmp_path, well(), output=mine, maps=0)
+    side = json.loads((tmp_path / "table.json").read_text())
+    next(card for card in side["models"] if card["name"] == "zoo:pvt")["output"] = beside
+    (tmp_path / "table.json").write_text(json.dumps(side))
+    said = [
+        w for w in conduct.warnings(read_source(tmp_path), Options(n_boot=60)) if w.startswith("Not on equal terms")
+    ]
+    assert bool(said) == warns
+    assert all("pvt" in w for w in said)
+
+
 def test_warnings_belong_to_the_subject_alone(tmp_path):
     """A fault of a reference is no fault of the network that is audited."""
     audits.write_audit(tmp_path, audits.make_audit(6, sparse=False, conduct={("nan_share", ""): 0.5}), maps=0)

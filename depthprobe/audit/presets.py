@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from depthprobe.data import DATASETS, Dataset, load_dataset
+from depthprobe.functional.alignment import method_for
 from depthprobe.functional.conversion import OUTPUT_KINDS
 from depthprobe.functional.protocol import Protocol, get_protocol
 from depthprobe.probes import PROBES
@@ -65,16 +66,29 @@ def plans(protocol: Protocol, *, quick: bool) -> dict[str, Any]:
     return found
 
 
-def judging(name: str, kind: str) -> Protocol:
-    """The protocol of a data set; if it refuses an output kind, with the alignment made for that kind and for no other.
+LESS_FREE: dict[str, tuple[str, ...]] = {
+    "metric_depth": (), "scale_depth": ("metric_depth",), "affine_depth": ("metric_depth", "scale_depth"),
+    "affine_disparity": ("metric_depth", "scale_depth"),
+}  # fmt: skip
+"""By output kind those that leave less to be fitted, and can be fitted as it is."""
 
-    Convention: an aligned disparity is then bounded at 1 / the protocol's largest depth, as MiDaS does, unless the
-    protocol has a floor of its own. Such a protocol carries the kind in its name, since its numbers are others.
+
+def judging(name: str, kind: str) -> Protocol:
+    """The protocol of a data set, by which networks of an output kind and references of less freedom are judged alike.
+
+    Convention: a kind that the protocol refuses gets the alignment made for it, and for no other; an aligned disparity
+    is then bounded at 1 / the protocol's largest depth, as MiDaS does, unless the protocol has a floor of its own. What
+    is less free than the kind (metric depth beside affine depth) is aligned as freely: on NYU a fit of scale and shift
+    takes away more than half of the error of an honest metric depth, and a network that is fitted would stand above all
+    that are not. Such a protocol carries the kind in its name, since its numbers are others.
     """
     protocol = get_protocol(name)
-    if kind not in OUTPUT_KINDS or kind in dict(protocol.alignment):
+    if kind not in OUTPUT_KINDS:
         return protocol
-    floor = 1 / protocol.max_depth if protocol.floor is None else protocol.floor
-    return dataclasses.replace(
-        protocol, name=f"{name}+{kind}", alignment=(*protocol.alignment, (kind, "auto")), floor=floor
-    )
+    given = dict(protocol.alignment)
+    method = method_for(kind, given.get(kind, "auto"))
+    alike = {**given, kind: method, **dict.fromkeys(LESS_FREE[kind], method)}
+    if alike == given:
+        return protocol
+    floor = 1 / protocol.max_depth if protocol.floor is None and kind not in given else protocol.floor
+    return dataclasses.replace(protocol, name=f"{protocol.name}+{kind}", alignment=tuple(alike.items()), floor=floor)

@@ -11,6 +11,7 @@ from depthprobe.report.source import Source
 
 CLEARLY = 0.5  # what is clearly less: half
 KINDS = ("metric_depth", "scale_depth", "affine_depth", "affine_disparity")  # the freer the alignment, the later
+FREEDOM = {"metric_depth": 0, "scale_depth": 1, "affine_depth": 2, "affine_disparity": 2}  # numbers fitted per image
 FALLING = "affine_disparity"  # the kind whose numbers fall where depth grows
 TURNED = 0.3  # size of a rank correlation of the wrong sign from which on an output counts as turned
 SCALE = (0.8, 1.25)
@@ -77,12 +78,13 @@ CHECKS = (
 
 
 def warnings(source: Source, options: estimates.Options) -> list[str]:
-    """In words: wrong kind, scale, values that are no depths, chance, the batch, suspicion about the data, haste."""
+    """In words: what is wrong or suspected of the subject, unequal terms, what could not be asked, haste."""
     if source.audit is None:
         return []
     rows = source.probe("conduct")
     mine = rows[rows["model"] == source.subject]
-    found = [*_kind(source, mine, options), *_scale(mine, options), *_checks(mine), *_seen(source, options)]
+    found = [*_kind(source, mine, options), *_scale(mine, options), *_checks(mine), *_seen(source, options),
+             *_freer(source)]  # fmt: skip
     asked = sorted({str(one.get("probe")) for one in source.side.get("refused") or []})
     found += [f"It could not be asked by `{p}`: {reason}" for p in asked if (reason := source.refused(p))]
     if mine.empty and not source.refused("conduct"):
@@ -181,6 +183,23 @@ def _usual(source: Source, declared: str, kind: str) -> float:
 def _end(found: pd.Series, end: str) -> float:
     """An end of an interval; of a single group, which has none, the estimate."""
     return float(found[end] if pd.notna(found[end]) else found["estimate"])
+
+
+def _freer(source: Source) -> list[str]:
+    """References that are fitted to the truth more freely than the subject, which flatters them.
+
+    Convention: the reverse does not happen in an audit, whose protocol fits what is less free as freely.
+    """
+    kinds = {name: str(card.get("output")) for name, card in head.cards(source).items()}
+    mine = kinds.get(str(source.subject), "")
+    freer = [name for name in source.references if FREEDOM.get(kinds.get(name, ""), 0) > FREEDOM.get(mine, 9)]
+    if not freer:
+        return []
+    named = text.listed(f"{source.short[name]} ({kinds[name].replace('_', ' ')})" for name in freer)
+    return [
+        f"Not on equal terms: {named} {'is' if len(freer) == 1 else 'are'} fitted to the truth more freely than a "
+        f"{mine.replace('_', ' ')}, which makes the errors smaller."
+    ]
 
 
 def _declared(source: Source, errors: pd.DataFrame) -> str | None:

@@ -11,6 +11,12 @@ from depthprobe.report import estimates, findings, head, standings, text, traits
 from depthprobe.report.blocks import Finding
 from depthprobe.report.source import Source
 
+FITTED = {
+    "scale_depth": "after a fit of its scale to every image ",
+    "affine_depth": "after a fit of its scale and shift to every image ",
+    "affine_disparity": "after a fit of the scale and shift of its disparity to every image ",
+}
+"""What is said before an error, by the declared output kind: how much was given from the truth."""
 MOVED = {
     "higher": "Broken shapes move it more than other textures",
     "lower": "Other textures move it more than broken shapes",
@@ -59,7 +65,8 @@ def _accurate(known: Known) -> str:
     mine = one.means[one.means["model"] == source.subject]["estimate"]
     plain = ""
     if one.metric == "abs_rel" and mine.notna().any():
-        plain = f"its depth is off by {text.percent(float(mine.iloc[0]))} of the true distance on average: "
+        fitted = FITTED.get(str(head.cards(source)[known.subject].get("output")), "")
+        plain = f"{fitted}its depth is off by {text.percent(float(mine.iloc[0]))} of the true distance on average: "
     measured = f"{one.metric} {standings.number(source, one)} under protocol {head.protocol_name(source)}"
     return f"{plain}{measured}, {traits.standing(source, one).said()}."
 
