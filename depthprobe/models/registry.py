@@ -25,7 +25,7 @@ def load_model(name: str) -> DepthModel:
         ValueError: if neither a model nor a scheme of that name is known, or an option does not fit.
     """
     base, _, query = name.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
+    options = _options(name, query)
     added = {key: options.pop(key) for key in OPTIONS if key in options}
     scheme, _, rest = base.partition(":")
     if base in MODELS:
@@ -45,6 +45,15 @@ def load_model(name: str) -> DepthModel:
         OPTIONS[key](model, text, seed=read.get("seed", 0))
     loaded: DepthModel = model.eval()
     return loaded
+
+
+def _options(name: str, query: str) -> dict[str, str]:
+    """The options after a name's question mark, each once and with a value."""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    keys = [key for key, _ in pairs]
+    if wrong := [key for key, text in pairs if keys.count(key) > 1 or (not text and key not in OPTIONS)]:
+        raise ValueError(f"Expected every option of {name} once and with a value, but {wrong} are not.")
+    return dict(pairs)
 
 
 def brings_code(name: str) -> bool:

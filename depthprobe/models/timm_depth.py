@@ -7,12 +7,13 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from depthprobe.checks import first_line
+from depthprobe.checks import check_one_of, first_line
 from depthprobe.models.adapter import IMAGENET_MEAN, IMAGENET_STD, DepthModel, ModelCard
 from depthprobe.models.decoder import DepthDecoder
 from depthprobe.models.hooks import as_map, evaluating
 from depthprobe.models.options import parse_size, parse_value
 from depthprobe.models.registry import SCHEMES
+from depthprobe.models.trust import SAID
 
 DEPTHS = 4
 HYBRIDS = (
@@ -95,7 +96,12 @@ def build(
         raise ValueError(f"Expected a timm backbone, but got {backbone!r}; {similar}.")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # the CPU's alone: a GPU's generator is not ours to seed
-        return TimmDepth(backbone, size, width=width, pretrained=pretrained, **options)
+        try:
+            return TimmDepth(backbone, size, width=width, pretrained=pretrained, **options)
+        except RuntimeError as error:  # what its layers raise at the first image
+            raise ValueError(
+                f"Expected `{backbone}` to read images (3, {size[0]}, {size[1]}), but: {first_line(error)}"
+            ) from error
 
 
 def reading_points(net: TimmDepth) -> tuple[str, ...]:
@@ -120,7 +126,8 @@ def timm_model(
 
     Further options go to timm as Python values, e.g. `timm:swin_tiny_patch4_window7_224?embed_dim=36&depths=(2,2,4,2)`.
     """
-    taught = pretrained not in ("0", "false", "")
+    check_one_of("pretrained", pretrained.lower(), SAID)
+    taught = SAID[pretrained.lower()]
     chosen = {key: parse_value(value) for key, value in options.items()}
     net = build(name, size=parse_size(size), width=width, pretrained=taught, seed=seed, **chosen)
     config = timm.get_pretrained_cfg(name) if taught else None

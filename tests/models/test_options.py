@@ -19,6 +19,11 @@ from depthprobe.models import load_model
         ("timm:test_convnext?size=32", "HEIGHTxWIDTH"),
         ("mask:conv?of=zoo:pvt&budget=abc", "option `budget` of mask: to be a number"),
         ("py:torch.nn:Identity?multiple=q", "option `multiple` of py: to be a whole number"),
+        ("oracle:window?r=9&r=3", r"every option .* once and with a value, but \['r', 'r'\] are not"),
+        ("oracle:window?r=9&x", r"every option .* once and with a value, but \['x'\] are not"),
+        ("oracle:window?r=", "once and with a value"),
+        ("timm:test_convnext?pretrained=maybe", "Expected `pretrained` to be one of .*'false'.*, but got 'maybe'"),
+        ("timm:test_convnext?in_chans=1", r"`test_convnext` to read images \(3, 96, 128\), but: Given groups"),
     ],
 )
 def test_an_option_that_does_not_fit_is_named(name, said):
@@ -30,3 +35,4 @@ def test_numbers_are_read_as_their_defaults_are():
     assert load_model("oracle:constant?value=2").net.value == 2.0
     assert load_model("oracle:window?r=3").card.tag == "r=3"
     assert load_model("timm:test_convnext?size=32x32&seed=2").card.tag == "random2"
+    assert load_model("timm:test_convnext?pretrained=False").card.tag == "random"
