@@ -202,6 +202,36 @@ def test_a_setting_without_pictures_shows_none(visit, pages, tmp_path):
     assert strips.nth(1).is_visible()
 
 
+SLOW = """(() => {
+  const Real = window.Image, started = [];
+  window.Image = function () {
+    const image = new Real();
+    started.push(image);
+    const slow = started.length === 2;  // the mask of the first sample
+    const later = (f) => image.addEventListener("load", () => setTimeout(f, slow ? 900 : 0));
+    Object.defineProperty(image, "onload", { set: later });
+    return image;
+  };
+})()"""
+
+
+def test_a_slow_picture_is_not_drawn_over_a_later_choice(visit, tmp_path):
+    planted.write_run(tmp_path, planted.make_table(n=4, models={"zoo:pvt": "transformer"}), maps=2)
+    page = visit().page
+    page.add_init_script(SLOW)
+    page.goto(write_report(tmp_path, n_boot=60).as_uri())
+    box = page.locator(".slider").first
+    box.locator("[data-control=sample]").select_option(index=1)
+    page.wait_for_timeout(300)
+    drawn = "(box) => box.querySelector('canvas').toDataURL()"
+    chosen = box.evaluate(drawn)
+    page.wait_for_timeout(1000)
+    assert box.evaluate(drawn) == chosen
+    box.locator("[data-control=sample]").select_option(index=0)
+    page.wait_for_timeout(300)
+    assert box.evaluate(drawn) != chosen
+
+
 def test_the_curve_names_every_line_below_it(visit):
     page = visit("audit", width=360).page
     names = page.locator(".slider [data-part=names] span")
