@@ -73,7 +73,7 @@ def normalised(d):
 TRUE = {
     "metric_depth": lambda d, x: d,
     "scale_depth": lambda d, x: d / d.mean((2, 3), keepdim=True),
-    "affine_depth": lambda d, x: normalised(d) + 0.5,
+    "affine_depth": lambda d, x: normalised(d) - 0.2,
     "affine_disparity": lambda d, x: normalised(1 / d) + 0.3,
 }
 HARMLESS = {  # declared as more open than it is: only what is left open is lost
