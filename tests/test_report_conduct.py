@@ -59,6 +59,8 @@ WRONG = {
     "metric depth as disparity": ("affine_disparity", (0.16, 0.14, 0.12, 0.25), RISING, "metric_depth"),
     "relative depth as disparity": ("affine_disparity", (0.9, 0.14, 0.12, 0.25), RISING, "scale_depth"),
     "affine depth as disparity": ("affine_disparity", (0.9, 0.5, 0.12, 0.25), RISING, "affine_depth"),
+    "relative depth as metric, a little better with a shift": ("metric_depth", (0.4, 0.16, 0.09, 0.25), RISING,
+                                                               "scale_depth"),
     "relative depth as metric": ("metric_depth", (0.8, 0.12, 0.11, 0.25), RISING, "scale_depth"),
     "affine depth as metric": ("metric_depth", (0.8, 0.6, 0.12, 0.25), RISING, "affine_depth"),
     "affine depth as relative": ("scale_depth", (0.8, 0.6, 0.12, 0.25), RISING, "affine_depth"),

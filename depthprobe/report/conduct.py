@@ -127,8 +127,9 @@ def _kind(source: Source, mine: pd.DataFrame, options: estimates.Options) -> lis
         fits = [k for k in other if _fits(source, errors, declared, k, options)]
     if not fits:
         return []
-    least = means.loc[fits, "estimate"].min()
-    named = next(k for k in fits if CLEARLY * means.loc[k, "estimate"] <= least)
+    least = means.loc[fits, "estimate"]
+    alike = [k for k in other if (k == FALLING) == (least.idxmin() == FALLING)]
+    named = next(k for k in alike if CLEARLY * means.loc[k, "estimate"] <= least.min())
     a, b = (means.loc[k] for k in (declared, named))
     better = b["estimate"] < a["estimate"]
     remedy = (
