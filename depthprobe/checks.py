@@ -68,5 +68,6 @@ def first_line(error: BaseException) -> str:
 
 
 def shortened(text: str, most: int = 300) -> str:
-    """A text of at most so many characters, cut between words."""
-    return text if len(text) <= most else f"{text[: most - 4].rpartition(' ')[0] or text[: most - 4]} ..."
+    """Somebody else's text for a sentence: cut between words, and nothing in it that a terminal would act on."""
+    seen = "".join(c if c.isprintable() else " " for c in text)
+    return seen if len(seen) <= most else f"{seen[: most - 4].rpartition(' ')[0] or seen[: most - 4]} ..."

@@ -73,7 +73,7 @@ def test_a_value_of_another_kind_is_refused(value, kind, shown):
 @pytest.mark.parametrize(
     ("error", "line"),
     [(ValueError("a"), "a"), (ValueError("\n  a \nb"), "a"), (ValueError(), "ValueError"), (KeyError("a"), "'a'"),
-     (OSError(" \n "), "OSError")],
+     (OSError(" \n "), "OSError"), (ValueError("a\x1b[2J\x07b"), "a [2J b")],
 )  # fmt: skip
 def test_the_first_line_of_an_error_is_not_blank(error, line):
     assert first_line(error) == line

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from depthprobe.checks import shortened
 from depthprobe.models.huggingface_types import TYPES
 from depthprobe.models.trust import require_trust
 
@@ -134,9 +135,9 @@ def _code(config: dict[str, Any]) -> Iterator[str]:
     for key, value in _entries(config):
         parts = list(value.values()) if isinstance(value, dict) else [value]
         if key == "auto_map":
-            yield from (str(part[0] if isinstance(part, list) and part else part) for part in parts)
+            yield from (shortened(str(part[0] if isinstance(part, list) and part else part)) for part in parts)
         elif IMPLEMENTATION.fullmatch(key):
-            yield from (f"the kernel {part}" for part in parts if part not in OWN)
+            yield from (f"the kernel {shortened(str(part))}" for part in parts if part not in OWN)
 
 
 def weights_of(folder: Path, config: dict[str, Any], title: str, trust: str) -> list[Path]:

@@ -145,6 +145,9 @@ BROKEN = {
     "code of a backbone": (
         lambda f: edit(f / "config.json", backbone_config={"auto_map": {"AutoConfig": "a.Evil"}}), r"code .*\(a.Evil\)",
     ),
+    "code whose name a terminal acts on": (
+        lambda f: edit(f / "config.json", auto_map={"AutoConfig": "a\x1b[2J\n.Evil"}), r"it \(a \[2J \.Evil\)",
+    ),
     "a kernel of the hub": (kernel("attn_implementation"), "leave before running .*the kernel kernels-community/evil"),
     "a kernel by its inner name": (kernel("_attn_implementation"), "leave before running .*the kernel"),
     "a kernel that stands in": (
