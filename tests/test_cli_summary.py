@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from depthprobe.cli import console
 from depthprobe.cli.summary import headline, show
 
 SIDE = {"axes": {"curve": {"factor": "selector", "level": "budget"}}, "protocols": [{"metrics": ["abs_rel"]}]}
@@ -40,6 +41,20 @@ def test_what_was_judged_in_the_place_of_something_else_is_said(tmp_path, capsys
     (tmp_path / "table.json").write_text("{}")
     show(pd.concat([table, table.assign(metric=metric, value=[0.5, 0.25, 0.0])]), tmp_path)
     assert f"{said}: 25 % of the judged pixels of m, judged as the nearest depth" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("place", "speaks"),
+    [({}, True), ({"RANK": "0", "LOCAL_RANK": "0"}, True), ({"RANK": "2", "LOCAL_RANK": "0"}, False),
+     ({"LOCAL_RANK": "0"}, True), ({"LOCAL_RANK": "1"}, False)],
+    ids=["alone", "first", "another machine", "first of devices=2", "second of devices=2"],
+)  # fmt: skip
+def test_one_process_speaks(monkeypatch, place, speaks):
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in place.items():
+        monkeypatch.setenv(name, value)
+    assert console.is_first() == speaks
 
 
 def test_a_probe_without_a_whole_is_shown_by_what_it_tells_apart():

@@ -1,13 +1,12 @@
 """The application, its commands, and errors as one sentence."""
 
-import os
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 import depthprobe
-from depthprobe.cli import auditing, commands, measure, protocols, trainer
+from depthprobe.cli import auditing, commands, console, measure, protocols, trainer
 
 EXPECTED = (ValueError, OSError, MemoryError, ImportError, FloatingPointError)
 HELP = """What does a monocular depth network look at, and why does it fail?
@@ -42,9 +41,7 @@ def _say(error: BaseException) -> None:
     text = str(error).strip() or type(error).__name__
     if isinstance(error, KeyboardInterrupt):
         text = "Stopped. What is measured is kept: the same command goes on from here."
-    if os.environ.get("RANK", "0") == "0" or not isinstance(
-        error, KeyboardInterrupt
-    ):  # ranks stop together: say it once
+    if console.is_first() or not isinstance(error, KeyboardInterrupt):  # ranks stop together: say it once
         typer.secho(f"Error: {text}", fg=typer.colors.RED, err=True)
 
 

@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import os
 import shlex
 import time
 from collections.abc import Mapping
@@ -66,7 +65,7 @@ def audit(
     from depthprobe.cli import console, flagged
     from depthprobe.ranks import open_ranks
 
-    first, started = os.environ.get("RANK", "0") == "0", time.perf_counter()
+    first, started = console.is_first(), time.perf_counter()
     flags = {"root": root, "split": split, "n": n, "size": size, "kind": kind, "batch_size": batch_size,
              "on_error": on_error}  # fmt: skip
     options = flagged.dataset({"name": dataset}, dataset, flags, data or [])

@@ -1,6 +1,7 @@
 """The terminal: one console, and how numbers are written."""
 
 import math
+import os
 from typing import Any
 
 from rich.console import Console
@@ -9,6 +10,11 @@ from rich.table import Table
 
 _OUT = Console(highlight=False, soft_wrap=True)
 _ERR = Console(stderr=True, highlight=False)
+
+
+def is_first() -> bool:
+    """Whether this is the process that speaks: one of several has a rank, or a place that Fabric gave it."""
+    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
 
 
 def say(text: str) -> None:

@@ -1,6 +1,5 @@
 """`depthprobe run`: flags or a TOML file become a study, the study a table, a page and a summary."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -111,7 +110,7 @@ def execute(study: "Study", *, resume: bool, page: bool) -> None:
     from depthprobe.run import run as measure
     from depthprobe.study import make_plans, open_dataset
 
-    first = os.environ.get("RANK", "0") == "0"
+    first = console.is_first()
     started = time.perf_counter()
     data = open_dataset(study)
     plans = make_plans(study, data.protocol)

@@ -1,6 +1,5 @@
 """`depthprobe train`: a recipe, from a TOML file and flags, to weights."""
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -45,7 +44,7 @@ def train(
 
     flags = {"model": model, "init": init, "dataset": dataset, "steps": steps, "seed": seed, "device": device}
     made = make_recipe(recipe, flags, option or [], root=root, data=data or [])
-    first = os.environ.get("RANK", "0") == "0"
+    first = console.is_first()
     if first:
         length = f"{made.epochs:g} epochs" if made.epochs else f"{made.steps:,} steps"
         console.say(f"{made.model}, {length} of {made.batch_size} on {made.dataset} → {out}")
