@@ -101,13 +101,27 @@ def threads(count: int) -> Iterator[None]:
 
 
 def counted(model: DepthModel, image: Tensor) -> tuple[Mapping[str, int], int]:
-    """Floating point operations of one pass by operation, and the most bytes that it holds above weights and image."""
+    """Floating point operations of one pass by operation, and the most bytes that it holds above weights and image.
+
+    Convention: torch's own attention layers are spelt out, since it has no formula for what they are fused into.
+    """
     counter = FlopCounterMode(display=False, custom_mapping=_MISSING)
     held = allocator(image.device) if image.device.type == "cuda" else LiveBytes(model, image)
-    with held as memory, counter:
+    with _spelt_out(), held as memory, counter:
         model(image)
     whole: Mapping[Any, int] = counter.get_flop_counts().get("Global", {})
     return {str(operation): count for operation, count in whole.items()}, int(memory.peak)
+
+
+@contextlib.contextmanager
+def _spelt_out() -> Iterator[None]:
+    """Without the fast path that `nn.MultiheadAttention` and `nn.TransformerEncoderLayer` take in eval mode."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    try:
+        torch.backends.mha.set_fastpath_enabled(False)
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _cpu_attention(query: Any, key: Any, value: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:

@@ -56,6 +56,31 @@ def test_attention_counts_alike_fused_and_spelt_out():
         assert value(cost(model(Attending(fused)), batch(1), ONCE), "flops") == [want]
 
 
+@pytest.mark.parametrize("layer", [nn.MultiheadAttention, nn.TransformerEncoderLayer])
+def test_attention_of_torch_itself_is_counted(layer):
+    """In eval mode it is one fused operation, for which torch has no formula: it would cost nothing."""
+    channels, hidden, tokens = 8, 16, H * W
+
+    class Attending(nn.Module):
+        def __init__(self):
+            super().__init__()
+            more = {"dim_feedforward": hidden} if layer is nn.TransformerEncoderLayer else {}
+            self.rise = nn.Conv2d(3, channels, 1)
+            self.attend = layer(channels, 2, batch_first=True, **more)
+
+        def forward(self, x):
+            y = self.rise(x).flatten(2).transpose(1, 2)
+            y = self.attend(y) if layer is nn.TransformerEncoderLayer else self.attend(y, y, y, need_weights=False)[0]
+            return y.transpose(1, 2)[:, :1].reshape(-1, 1, H, W)
+
+    before = torch.backends.mha.get_fastpath_enabled()
+    counts = value(cost(model(Attending()), batch(1), ONCE), "flops")[0]
+    linear = 2 * tokens * channels * (3 + 4 * channels)  # the convolution, query, key, value and output
+    linear += 2 * tokens * channels * 2 * hidden if layer is nn.TransformerEncoderLayer else 0
+    assert counts == linear + 2 * 2 * tokens**2 * channels
+    assert torch.backends.mha.get_fastpath_enabled() == before
+
+
 def test_the_size_of_the_plan_or_of_the_network_is_what_is_paid_for():
     net = nn.Conv2d(3, 1, 1)
     larger = cost(model(net), batch(), CostPlan(size=(2 * H, 2 * W), repeats=1, warmup=0))
