@@ -158,12 +158,16 @@ def test_presets_ask_of_every_probe_that_is_theirs():
     assert presets.ALL not in presets.limits(48, quick=True)
 
 
+LENGTHS = {"context", "receptive_field", "attention"}
+
+
 def test_all_plans_judge_by_one_protocol():
     protocol = get_protocol("bts_nyu")
     for quick in (True, False):
         made = presets.plans(protocol, quick=quick)
         assert made["error"] == protocol
         assert {plan.protocol for plan in made.values() if hasattr(plan, "protocol")} == {protocol}
+        assert {name for name, plan in made.items() if getattr(plan, "height", None) == presets.HEIGHT} == LENGTHS
     assert (
         presets.plans(protocol, quick=False)["context"].queries > presets.plans(protocol, quick=True)["context"].queries
     )

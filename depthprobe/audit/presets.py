@@ -26,6 +26,9 @@ FULL: dict[str, int] = {
 }  # fmt: skip
 """Samples by probe; plans with the `whole` options of their registration."""
 
+HEIGHT = 96
+"""Rows of the image in whose pixels an audit states lengths: networks read images at other sizes, and are compared."""
+
 BATCH = 4
 """Samples per unit of work: what a killed audit loses, and in what numbers probes share samples."""
 
@@ -55,14 +58,14 @@ def limits(count: int, *, quick: bool) -> dict[str, int]:
 
 
 def plans(protocol: Protocol, *, quick: bool) -> dict[str, Any]:
-    """By probe its plan, all under one protocol."""
+    """By probe its plan, all under one protocol and in pixels of one size."""
     found: dict[str, Any] = {}
     for probe in QUICK if quick else FULL:
         facts = PROBES.facts(probe)
         plan = protocol if facts["plan"] is Protocol else facts["plan"]()
         plan = set_options(plan, facts.get("quick" if quick else "whole", {}), f"plan.{probe}")
-        judged = isinstance(plan, Protocol) or not hasattr(plan, "protocol")
-        found[probe] = plan if judged else dataclasses.replace(plan, protocol=protocol)
+        common = {"protocol": protocol, "height": HEIGHT}
+        found[probe] = dataclasses.replace(plan, **{k: v for k, v in common.items() if hasattr(plan, k)})
     return found
 
 

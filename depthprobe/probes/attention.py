@@ -14,6 +14,7 @@ from depthprobe.models.adapter import DepthModel
 from depthprobe.models.attention import AttentionMap, capture_attention
 from depthprobe.models.attention_taps import HOW, attention_modules
 from depthprobe.models.hooks import evaluating
+from depthprobe.probes.fields import check_height, per_pixel
 from depthprobe.probes.measured import Measured, frame
 from depthprobe.probes.registry import PROBES
 from depthprobe.probes.sparse_jobs import Packer
@@ -27,14 +28,18 @@ class AttentionPlan:
 
     Convention:
         heads: also state every head by itself.
+        height: rows of the image in whose pixels lengths are stated, whatever a network reads, so that networks which
+            read other sizes can be compared; None: in pixels of the network's own canvas.
         batch: images per forward pass (a matter of speed and memory only).
     """
 
     heads: bool = True
+    height: int | None = None
     batch: int = 8
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_height(self)
         check_range("batch", self.batch, 1, 1e6)
 
     def passes(self) -> int:
@@ -44,7 +49,7 @@ class AttentionPlan:
 
 @PROBES.register("attention", plan=AttentionPlan, axes={"layer": "layer", "factor": "of", "level": "head"})
 def attention(model: DepthModel, batch: Batch, plan: AttentionPlan) -> pd.DataFrame:
-    """Rows of the mean attention distance by layer, in pixels of what the network reads, and of the number of layers.
+    """Rows of the mean attention distance by layer, in pixels, and of the number of layers.
 
     Convention: whole images, whatever a protocol judges, with the frame that some networks put around them. Factor "":
     the mean over heads, and `@uniform`, what a network would have that attends to all that it may alike (its windows
@@ -65,7 +70,10 @@ def attention(model: DepthModel, batch: Batch, plan: AttentionPlan) -> pd.DataFr
 
 def _layers(model: DepthModel, batch: Batch, plan: AttentionPlan, *, any_attend: bool) -> Iterator[Measured]:
     image = model.canvas(batch.image)
-    size = model.reading.input_size(int(image.shape[-2]), int(image.shape[-1]))
+    canvas = (int(image.shape[-2]), int(image.shape[-1]))
+    size = model.reading.input_size(*canvas)
+    top, below = (model.reading.entered((y, 0), canvas)[0] for y in (0, canvas[0]))
+    pixel = per_pixel(plan.height, below - top)  # the rows that show the canvas, without its frame
 
     def look(some: Sequence[int]) -> dict[str, tuple[Tensor, Tensor]]:
         if not any_attend:
@@ -79,7 +87,7 @@ def _layers(model: DepthModel, batch: Batch, plan: AttentionPlan, *, any_attend:
         parts = list(Packer(plan.batch, image).run(range(len(batch)), look))
     yield Measured("attention_layers", torch.full((len(batch),), float(attention_layers(list(parts[0])))))
     for name in parts[0]:
-        heads, uniform = (torch.cat([part[name][k] for part in parts]) for k in (0, 1))
+        heads, uniform = (torch.cat([part[name][k] for part in parts]) / pixel for k in (0, 1))
         yield Measured("attention_distance", heads.mean(1), layer=name)
         yield Measured("attention_distance@uniform", uniform, layer=name)
         for head in range(heads.shape[1] if plan.heads else 0):

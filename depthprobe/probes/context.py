@@ -21,7 +21,7 @@ from depthprobe.functional.queries import check_queries, query_pixels
 from depthprobe.functional.regions import REGIONS
 from depthprobe.models.adapter import DepthModel
 from depthprobe.models.hooks import evaluating
-from depthprobe.probes.fields import read_lists, read_protocol
+from depthprobe.probes.fields import check_height, per_pixel, read_lists, read_protocol
 from depthprobe.probes.measured import Measured, frame
 from depthprobe.probes.reading import as_read
 from depthprobe.probes.registry import PROBES
@@ -41,7 +41,9 @@ class ContextPlan:
         protocol: a Protocol or the name of one; its metrics are not used, its `flip` neither.
         queries: pixels per image, a multiple of 3, drawn among those that the protocol judges by the rule of
             `query_pixels`: one from each of as many equal parts in the order of depth.
-        radii: of square windows of side 2r + 1, in pixels of the network's canvas, cut at its border.
+        radii: of square windows of side 2r + 1, in pixels, cut at the canvas's border.
+        height: rows of the image in whose pixels lengths are stated, whatever a network reads, so that networks which
+            read other sizes can be compared; None: in pixels of the network's own canvas.
         views: "visible": all but the window is replaced; "hidden": the window is.
         fills: registered names; metrics: registered names of scope "pixel".
         batch: masked images per forward pass (a matter of speed and memory only).
@@ -50,6 +52,7 @@ class ContextPlan:
     protocol: Protocol = dataclasses.field(default_factory=lambda: get_protocol("scenes"))
     queries: int = 6
     radii: tuple[int, ...] = (2, 4, 8, 16, 32, 64)
+    height: int | None = None
     views: tuple[str, ...] = VIEWS
     fills: tuple[str, ...] = ("mean",)
     metrics: tuple[str, ...] = ("abs_rel", "rmse_log")
@@ -65,6 +68,7 @@ class ContextPlan:
         for radius in self.radii:
             check_range("radius", radius, 0, 1e6)
         check_queries(self.queries)
+        check_height(self)
         check_range("batch", self.batch, 1, 1e6)
 
     def passes(self) -> int:
@@ -136,11 +140,12 @@ def _seen(model: DepthModel, canvas: Canvas, index: Tensor, fill: str, plan: Con
     count, device = index.shape[1], index.device
     shape = (len(index), len(plan.views), len(plan.radii), count)
     jobs = list(itertools.product(*(range(n) for n in shape)))
+    radii = torch.tensor(plan.radii, device=device) * per_pixel(plan.height, size[0])
 
     def look(some: Sequence[tuple[int, ...]]) -> Tensor:
         image, view, radius, query = torch.tensor(some, device=device).T
         centre = index[image, query]
-        window = windows(size, centre, torch.tensor(plan.radii, device=device)[radius])
+        window = windows(size, centre, radii[radius])
         shown = torch.tensor([name == "visible" for name in plan.views], device=device)[view]
         keep = window == shown.view(-1, 1, 1, 1)
         seeds = [canvas.seeds[i] for i in image.tolist()]

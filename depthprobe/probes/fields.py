@@ -1,8 +1,9 @@
-"""What the fields of plans have in common: protocols by name, lists of different values."""
+"""What the fields of plans have in common: protocols by name, lists of different values, the pixels of lengths."""
 
 from collections.abc import Sequence
 from typing import Any
 
+from depthprobe.checks import check_range
 from depthprobe.functional.protocol import get_protocol
 
 
@@ -24,3 +25,18 @@ def read_lists(plan: Any, needed: Sequence[str], optional: Sequence[str] = ()) -
             least = ", at least one" if name in needed else ""
             raise ValueError(f"Expected `{name}` to list different values{least}, but got {values}.")
         object.__setattr__(plan, name, values)
+
+
+def check_height(plan: Any) -> None:
+    """Check the field `height`: None, or the rows of the image in whose pixels lengths are stated (`per_pixel`)."""
+    if plan.height is not None:
+        check_range("height", plan.height, 1, 1e6)
+
+
+def per_pixel(height: int | None, rows: float) -> float:
+    """How many pixels of a network that reads so many `rows` make one pixel of a plan.
+
+    Convention: `height` None: a plan's pixels are the network's own, 1. A number: they are those of an image of so many
+    rows, so that networks that read an image at different sizes are asked about the same part of it.
+    """
+    return 1.0 if height is None else rows / height

@@ -21,7 +21,7 @@ from depthprobe.functional.receptive import (
 )
 from depthprobe.models.adapter import DepthModel
 from depthprobe.models.hooks import evaluating
-from depthprobe.probes.fields import read_protocol
+from depthprobe.probes.fields import check_height, per_pixel, read_protocol
 from depthprobe.probes.measured import Measured, frame
 from depthprobe.probes.reading import as_read
 from depthprobe.probes.registry import PROBES
@@ -36,7 +36,9 @@ class ReceptiveFieldPlan:
         protocol: a Protocol or the name of one; only says which pixels may be queries.
         queries: pixels per image, a multiple of 3, the same as the probe `context` draws (`query_pixels`).
         shares: of the energy, whose radii are stated, in (0, 1].
-        radii: of square windows, in pixels of the network's canvas, outside which the energy is stated.
+        radii: of square windows, in pixels, outside which the energy is stated; to whole pixels of the canvas.
+        height: rows of the image in whose pixels lengths are stated, whatever a network reads, so that networks which
+            read other sizes can be compared; None: in pixels of the network's own canvas.
         batch: images per forward pass (a matter of speed and memory only).
     """
 
@@ -44,6 +46,7 @@ class ReceptiveFieldPlan:
     queries: int = 6
     shares: tuple[float, ...] = (0.5, 0.9)
     radii: tuple[int, ...] = (2, 4, 8, 16, 32, 64)
+    height: int | None = None
     batch: int = 8
     seed: int = 0
 
@@ -56,6 +59,7 @@ class ReceptiveFieldPlan:
         for radius in self.radii:
             check_range("radius", radius, 0, 1e6)
         check_queries(self.queries)
+        check_height(self)
         check_range("batch", self.batch, 1, 1e6)
 
     def passes(self) -> int:
@@ -72,7 +76,8 @@ class ReceptiveFieldPlan:
 def receptive_field(model: DepthModel, batch: Batch, plan: ReceptiveFieldPlan) -> pd.DataFrame:
     """Rows of the effective receptive field, the mean over the image's queries.
 
-    Convention: on the network's own canvas, whose `canvas_side` is stated as factor "height" and "width". Energy = the
+    Convention: on the network's own canvas, whose `canvas_side` is stated as factor "height" and "width", in the pixels
+    of the plan, as all lengths are. Energy = the
     squared gradient of the raw output at a query by the image in [0,1]; shares of it do not depend on the output's
     scale. Factor "radius": `erf_radius` by level = share of the energy; factor "beyond": `erf_beyond` by level =
     radius; each also over the nearest and the farthest third of the queries (`@near`, `@far`). `erf_undefined`: the
@@ -97,13 +102,14 @@ def receptive_field(model: DepthModel, batch: Batch, plan: ReceptiveFieldPlan) -
 
 
 def _measured(profile: Tensor, found: Tensor, image: Tensor, plan: ReceptiveFieldPlan) -> Iterator[Measured]:
+    pixel = per_pixel(plan.height, image.shape[-2])
     for share in plan.shares:
-        yield from _parts("erf_radius", erf_radius(profile, share), found, "radius", share)
+        yield from _parts("erf_radius", erf_radius(profile, share) / pixel, found, "radius", share)
     for radius in plan.radii:
-        yield from _parts("erf_beyond", erf_beyond(profile, radius), found, "beyond", float(radius))
+        yield from _parts("erf_beyond", erf_beyond(profile, round(radius * pixel)), found, "beyond", float(radius))
     yield Measured("erf_undefined", erf_undefined(profile, found))
     for name, side in zip(("height", "width"), canvas_side(image), strict=True):
-        yield Measured("canvas_side", torch.full((len(image),), float(side)), factor=name)
+        yield Measured("canvas_side", torch.full((len(image),), side / pixel), factor=name)
 
 
 def _parts(metric: str, value: Tensor, found: Tensor, factor: str, level: float) -> Iterator[Measured]:

@@ -7,6 +7,11 @@ BARS = (
     "drives) are drawn again."
 )
 
+PIXEL = (
+    "In an audit a pixel is 1/96 of the image's height, so that networks which read images at other sizes can be "
+    "compared; in a run it is one of those that each network reads, unless the plan's `height` says otherwise."
+)
+
 CONTINUITY = Topic(
     probe="continuity",
     title="Continuity and boundaries",
@@ -152,7 +157,7 @@ CONTEXT = Topic(
     ),
     read="A window around a pixel is the only thing that stays visible, or the only thing hidden, and the answer at "
     "that pixel is compared with the one for the whole image. A curve that falls late belongs to a network that looks "
-    "far. The rest of the image is filled with one colour, which no network was trained on.",
+    f"far. The rest of the image is filled with one colour, which no network was trained on. {PIXEL}",
 )
 
 RECEPTIVE_FIELD = Topic(
@@ -182,8 +187,7 @@ RECEPTIVE_FIELD = Topic(
         ),
     ),
     read="Influence is the squared gradient of the depth at one pixel by the input image; it tells what small changes "
-    "do, not what removing a region does. Pixels are those of the size that the network reads, so networks that "
-    "read images at other sizes do not compare directly.",
+    f"do, not what removing a region does. {PIXEL}",
 )
 
 ATTENTION = Topic(
@@ -201,7 +205,8 @@ ATTENTION = Topic(
     ),
     read="The distance between a query and what it attends to, weighted by attention, mean over heads and layers. Only "
     "networks with attention have one. Windows cap it: compare with `@uniform`, the distance of a network that "
-    "attends to all that it may alike. Attention is a part of the path only; convolutions reach as well.",
+    "attends to all that it may alike. Attention is a part of the path only; convolutions reach as well. "
+    f"{PIXEL}",
 )
 
 CUES = Topic(

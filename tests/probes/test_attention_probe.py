@@ -12,6 +12,7 @@ from depthprobe.functional.attention import attention_distance
 from depthprobe.models import DepthModel, ModelCard, load_model
 from depthprobe.models.adapter import NetworkError
 from depthprobe.models.attention import capture_attention
+from depthprobe.models.reading import Reading
 from depthprobe.probes.attention import AttentionPlan, attention
 
 PVT = "timm:pvt_v2_b0?size=64x96"
@@ -48,6 +49,20 @@ def test_a_planted_map_has_its_closed_form():
     uniform = torch.cdist(places, places).mean()
     assert np.allclose(value(table, metric="attention_distance@uniform"), float(uniform))
     assert (value(table, metric="attention_layers") == 1).all()
+
+
+@pytest.mark.parametrize(("frame", "divisor"), [("", 1), ("zero", 10)])
+def test_lengths_in_pixels_of_one_height_leave_a_frame_out(frame, divisor):
+    """A canvas of 16 rows, also within a frame up to 20: a pixel of a height of 8 is two of them in both cases."""
+    model = planted(2)
+    model.card = dataclasses.replace(model.card, reading=Reading(size=(16, 24), frame=frame, divisor=divisor))
+    if frame:
+        model.net[0].forward = lambda x: (
+            model.net[0].attn_drop(torch.eye(30).expand(len(x), 1, -1, -1))[:, :, :1, :1] + 1 + 0 * x[:, :1]
+        )
+    whole, halved = (attention(model, batch(2), AttentionPlan(height=height)) for height in (None, 8))
+    both = [value(table, metric="attention_distance@uniform") for table in (whole, halved)]
+    assert np.allclose(both[0], 2 * both[1])
 
 
 def test_rows_are_the_distances_of_the_captured_maps():

@@ -37,6 +37,18 @@ def test_the_curve_of_a_window_is_exactly_flat_beyond_it(planted, fill):
     assert (hidden[0] > 1e-3).all()
 
 
+def test_lengths_in_pixels_of_one_height_compare_networks_that_read_other_sizes():
+    """The same share of the image is seen by one that reads twice as many rows through a window twice as large."""
+    plan = ContextPlan(queries=6, radii=(1, 2, 3, 4), height=H)
+    for times, planted in ((1, 3), (2, 6), (3, 9)):
+        model = load_model(f"oracle:window?r={planted}")
+        model.card = dataclasses.replace(model.card, size=(times * H, times * W))
+        table = context(model, batch(), plan)
+        for radius in plan.radii:
+            change = value(table, factor="visible", level=radius, metric="rmse_log@self")
+            assert (change == 0).all() if radius >= 3 else (change > 1e-4).all(), (times, radius)
+
+
 def test_a_hidden_window_gives_the_depth_of_the_fill():
     model, data = load_model("oracle:window?r=3"), batch()
     table = context(model, data, ContextPlan(queries=3, radii=(3,), metrics=("mae",)))
@@ -188,6 +200,7 @@ def test_only_judged_pixels_are_queries():
         ({"queries": 4}, "multiple of 3"),
         ({"radii": ()}, "Expected `radii`"),
         ({"radii": (2, 2)}, "Expected `radii`"),
+        ({"height": 0}, "Expected `height`"),
         ({"views": ("sideways",)}, "Expected `views`"),
         ({"fills": ("grey",)}, "Expected `fills`"),
         ({"metrics": ("grad_mae",)}, "Expected `metrics`"),

@@ -29,6 +29,18 @@ def test_the_planted_radius_is_recovered(radius):
     assert (value(table, metric="erf_undefined") == 0).all()
 
 
+@pytest.mark.parametrize(("times", "planted"), [(1, 2), (2, 4), (3, 6)])
+def test_lengths_in_pixels_of_one_height_compare_networks_that_read_other_sizes(times, planted):
+    model = load_model(f"oracle:window?r={planted}")
+    model.card = dataclasses.replace(model.card, size=(times * H, times * W))
+    table = receptive_field(model, batch(), dataclasses.replace(SMALL, radii=(1, 2), height=H))
+    assert (value(table, metric="erf_radius", level=1.0) == 2).all()
+    assert (value(table, metric="erf_beyond", level=2) == 0).all()
+    assert (value(table, metric="erf_beyond", level=1) > 0.01).all()
+    assert (value(table, metric="canvas_side", factor="height") == H).all()
+    assert (value(table, metric="canvas_side", factor="width") == W).all()
+
+
 def test_the_share_of_an_uncut_window_is_its_area():
     """Half the energy of a flat window lies in the smallest square of at least half its area."""
     data, radius = batch(1), 4
