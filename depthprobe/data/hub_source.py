@@ -1,6 +1,7 @@
 """Where the rows of `hub` come from: a repository of the Hub, Parquet files, or a folder written by `save_to_disk`."""
 
 import dataclasses
+import glob
 import hashlib
 import importlib
 import re
@@ -148,7 +149,7 @@ def open_local(root: Path, split: str, *, streaming: bool) -> Source:
             table = datasets.load_from_disk(str(place))
             table = table.to_iterable_dataset() if streaming else table
         else:
-            names = [str(file) for file in files]
+            names = [glob.escape(str(file)) for file in files]  # or brackets in a name would stand for other files
             table = datasets.load_dataset("parquet", data_files={"x": names}, split="x", streaming=streaming)
     except Exception as error:  # pyarrow raises many kinds on a damaged file
         raise ValueError(

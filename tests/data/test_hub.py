@@ -67,6 +67,13 @@ def test_scale_unit_and_invalid_as_in_folder(root):
     assert batch.depth.unique().item() == pytest.approx(12.5)
 
 
+@pytest.mark.parametrize("name", ["my[set]", "what?", "all*", "a b"])
+@pytest.mark.parametrize("streaming", [False, True])
+def test_names_of_folders_are_no_patterns(root, name, streaming):
+    place = root.rename(root.with_name(name))
+    assert len(load_dataset("hub", root=place, streaming=streaming, n=3).load([0, 2])[0]) == 2
+
+
 def test_a_single_file_and_a_split_by_folder(root):
     file = root / "data/test-00000-of-00001.parquet"
     assert len(load_dataset("hub", root=file)) == 3
