@@ -153,7 +153,7 @@ def probe_plans(
     make = PROBES.facts(probe)["plan"]
     default = None if make is Protocol else make()
     if default is None:
-        bases = [get_protocol(name) for name in ([table["name"]] if "name" in table else protocols)]
+        bases = [_preset(name, table) for name in ([table["name"]] if "name" in table else protocols)]
     elif hasattr(default, "protocol") and "protocol" not in table:
         bases = [dataclasses.replace(default, protocol=get_protocol(name)) for name in protocols]
     else:
@@ -162,6 +162,12 @@ def probe_plans(
     if "seed" in table:
         return plans
     return [dataclasses.replace(p, seed=seed) for p, seed in itertools.product(plans, seeds)]
+
+
+def _preset(name: str, table: Mapping[str, Any]) -> Protocol:
+    """The protocol that a table changes: the one of its name; where the table has all fields, none has to be known."""
+    whole = set(_names(Protocol)) - {"seed"} <= set(table)
+    return Protocol(name=name) if whole and name not in PROTOCOLS else get_protocol(name)
 
 
 def judged_by(plan: Any) -> Protocol | None:
@@ -190,7 +196,8 @@ def set_options(plan: Any, options: Mapping[str, Any], where: str) -> Any:
 def _as_field(value: Any, default: Any, kind: str, where: str) -> Any:
     if isinstance(default, Protocol):
         name = value if isinstance(value, str) else value.get("name", default.name)
-        return set_options(get_protocol(name), {} if isinstance(value, str) else value, where)
+        table = {} if isinstance(value, str) else value
+        return set_options(_preset(name, table), table, where)
     if value == "none" and "None" in kind:
         return None
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):

@@ -86,6 +86,18 @@ def test_texture_or_shape(whole):
     assert "Broken shapes move it more than other textures (difference 0.2" in said
 
 
+def test_on_photographs_no_textures_are_exchanged_and_none_are_spoken_of(tmp_path):
+    """Nothing is rendered with other textures there: the edit that smooths is called by its own name."""
+    table = audits.make_audit(12)
+    table["factor"] = table["factor"].replace("texture_swap", "low_pass")
+    page, data = report(tmp_path, table=table)
+    said = line(data, "Texture or shape")
+    assert said.startswith("fine detail smoothed away moves its answer by 0.3")
+    assert "Broken shapes move it more than smoothing (difference 0." in said
+    assert "other textures" not in said
+    assert "Answer moved by other textures" not in page.text
+
+
 def test_how_far_it_looks(whole):
     said = line(whole[2], "How far")
     assert re.search(r"lies within (39|40)\.\d \[.*\] px of it, farther-looking than 2 of 4 references", said)
@@ -246,6 +258,19 @@ def test_what_it_could_not_be_asked_is_said_with_the_reason(tmp_path):
     assert "It could not be asked by `receptive_field`: ONNX has no gradients." in data["warnings"]
     assert line(data, "How far") == "not measured: ONNX has no gradients."
     assert "Not measured of py:mine:net: ONNX has no gradients." in page.text
+
+
+@pytest.mark.parametrize("probe", ["sparse", "continuity", "texture", "receptive_field", "context", "conduct", "cost"])
+def test_one_probe_that_failed_for_the_subject_alone_costs_no_page(tmp_path, probe):
+    table = audits.make_audit(6)
+    audits.write_audit(tmp_path, table[(table["probe"] != probe) | (table["model"] != audits.SUBJECT)], maps=0)
+    side = json.loads((tmp_path / "table.json").read_text())
+    side["refused"] = [{"probe": probe, "model": audits.SUBJECT, "tag": "planted", "reason": "Its memory ran out."}]
+    (tmp_path / "table.json").write_text(json.dumps(side))
+    page = Page(write_report(tmp_path, **FAST).read_text())
+    data = json.loads((tmp_path / "report.json").read_text())
+    assert f"It could not be asked by `{probe}`: Its memory ran out." in data["warnings"]
+    assert page.wrong == []
 
 
 def test_without_references(tmp_path):

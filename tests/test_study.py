@@ -100,6 +100,19 @@ def test_a_changed_protocol_is_described_in_full(tmp_path, tiny):
     assert "mine" in to_toml(describe(["m"], {"error": [unnamed]}, tiny.dataset(), out="o", maps=1))
 
 
+@pytest.mark.parametrize("probe", ["error", "continuity"])
+def test_a_protocol_of_ones_own_comes_back_from_its_description(tmp_path, tiny, probe):
+    """As those of audits, which carry the output kind in their name."""
+    own = dataclasses.replace(get_protocol("bts_nyu"), name="bts_nyu+affine_depth", floor=0.2, max_depth=9.5)
+    plan = own if probe == "error" else dataclasses.replace(quick_plan(probe), protocol=own)
+    text = to_toml(describe(["zoo:x"], {probe: [plan]}, tiny.dataset(), out="o", maps=1))
+    study = read_study(write(tmp_path, text))
+    assert make_plans(study, "scenes") == {probe: [plan]}
+    short = "\n".join(line for line in text.splitlines() if not line.startswith("alignment"))
+    with pytest.raises(ValueError, match=r"Expected protocol to be one of .*bts_nyu\+affine_depth"):
+        make_plans(read_study(write(tmp_path, short)), "scenes")
+
+
 def test_plans_cross_protocols_and_seeds_unless_a_table_names_its_own():
     names = tuple(PROTOCOLS.names()[:2])
     study = Study(models=("m",), probes=("error",), protocols=names, seeds=(0, 1))

@@ -129,7 +129,7 @@ def consistent(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         verdicts = set(part["verdict"])
         verdict = verdicts.pop() if len(verdicts) == 1 else "undecided"
         rows.append({**dict(zip(by, key, strict=True)), "verdict": verdict, "fills": part["factor2"].nunique()})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*by, "verdict", "fills"])
 
 
 def which_pixels(found: Sparse, models: list[str], short: dict[str, str]) -> Finding | None:
@@ -137,6 +137,8 @@ def which_pixels(found: Sparse, models: list[str], short: dict[str, str]) -> Fin
     if found.control.empty:
         return None
     agreed = consistent(found.control[found.control["model"].isin(models)], ["model", "b"])
+    if agreed.empty:
+        return None
     said = [f"{short[model]}: {_judged(part, found)}" for model, part in agreed.groupby("model", sort=True)]
     undecided = bool((agreed["verdict"] == "undecided").all())
     body = f"{under_fills(found)}, {'; '.join(said)}."
