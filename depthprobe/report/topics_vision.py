@@ -85,9 +85,18 @@ TEXTURE = Topic(
             key="texture",
             plain="other textures on the same shapes move its answer by {}",
             metric=f"{ERROR}@self",
-            factor=("texture_swap", "texture_permute", "texture_off", "low_pass"),
+            factor=("texture_swap", "texture_permute"),
             says="answer moved by other textures on the same shapes",
             trait="reliance on texture",
+            word="steadier",
+        ),
+        Lead(
+            key="detail",
+            plain="fine detail smoothed away moves its answer by {}",
+            metric=f"{ERROR}@self",
+            factor=("low_pass",),
+            says="answer moved by fine detail smoothed away",
+            trait="reliance on fine detail",
             word="steadier",
         ),
         Lead(
@@ -114,8 +123,9 @@ TEXTURE = Topic(
         ),
     ),
     read="0 would be an answer that does not move at all. Exchanging textures leaves every depth where it is, so what "
-    "moves then rests on texture; shuffling patches keeps the texture and breaks the shapes. The two change the "
-    "image by different amounts, so compare networks on each, and the two with care. The slope is another question: "
+    "moves then rests on texture; photographs cannot be rendered with others, and only their fine detail is smoothed "
+    "away. Shuffling patches keeps the texture and breaks the shapes. These change the image by different amounts, so "
+    "compare networks on each, and one with another with care. The slope is another question: "
     "whether the network is wrong where there is much texture.",
 )
 

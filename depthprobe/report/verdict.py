@@ -17,10 +17,7 @@ FITTED = {
     "affine_disparity": "after a fit of the scale and shift of its disparity to every image ",
 }
 """What is said before an error, by the declared output kind: how much was given from the truth."""
-MOVED = {
-    "higher": "Broken shapes move it more than other textures",
-    "lower": "Other textures move it more than broken shapes",
-}
+MOVED = {"texture": "other textures", "detail": "smoothing"}  # what leaves shapes alone, by lead; the first measured
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,16 +114,20 @@ def _enough(found: estimates.Sparse, subject: str) -> str:
 
 
 def _texture(known: Known) -> str:
-    led, said = known.leads("texture", "texture", "shape"), known.plainly("texture", "texture", "shape")
+    first = next(iter(known.leads("texture", *MOVED)), "")
+    led, said = known.leads("texture", first, "shape"), known.plainly("texture", first, "shape")
     if len(led) < 2:
         return f"{said}." if said else ""
     mine = [one.rows[one.rows["model"] == known.subject].assign(model=key) for key, one in led.items()]
     both = pd.concat(mine).assign(metric="moved", better="none")
     if both.groupby("model")["value"].count().min() == 0:
         return f"{said}."
-    gap = stats.compare(both, ["metric"], a="texture", b="shape", **known.options.both).iloc[0]
+    gap = stats.compare(both, ["metric"], a=first, b="shape", **known.options.both).iloc[0]
     size = text.interval(gap["estimate"], gap["low"], gap["high"], gap["unit"])
-    more = MOVED.get(str(gap["verdict"]), "Which of the two moves it more is undecided")
+    more = {
+        "higher": f"Broken shapes move it more than {MOVED[first]}",
+        "lower": f"Broken shapes move it less than {MOVED[first]}",
+    }.get(str(gap["verdict"]), "Which of the two moves it more is undecided")
     return f"{said}. {more} (difference {size})."
 
 
