@@ -281,6 +281,14 @@ def test_without_references(tmp_path):
     assert page.wrong == []
 
 
+def test_a_section_in_which_nothing_is_defined_says_so(tmp_path):
+    table = audits.make_audit(6)
+    table.loc[table["probe"] == "continuity", "value"] = np.nan
+    page, _ = report(tmp_path, table=table)
+    assert page.text.count("None of the leading numbers of this section is defined") == 1
+    assert page.wrong == []
+
+
 @pytest.mark.parametrize("everyone", [False, True])
 def test_a_network_of_which_nothing_is_defined(tmp_path, everyone):
     table = audits.make_audit(6)

@@ -22,6 +22,10 @@ READ = (
     "drawn again. All paired differences of this section are one family of Holm's correction, so a single measure has "
     "to be clear to be called better or worse; what counts was best chosen before looking."
 )
+NO_LEAD = (
+    "None of the leading numbers of this section is defined for any image, so there is no sentence and no figure of "
+    "them; what was measured, and what is undefined, is counted below."
+)
 
 Made = tuple[blocks.Section, list[blocks.Finding], dict[str, pd.DataFrame]]
 
@@ -65,6 +69,8 @@ def _section(source: Source, topic: Topic, led: Sequence[traits.Estimated], opti
         frames[f"{topic.probe}_leads"] = pd.concat([one.means for one in led], ignore_index=True)
         content.append(figures.forest(source, led, f"{topic.probe}-leads.csv"))
         content += _lead_differences(led, topic, frames)
+    elif topic.leads:
+        content.append(blocks.Note(text=NO_LEAD))
     drawn, points = figures.curves(source, topic, options)
     content += drawn
     frames |= {f"{topic.probe}_curves": points} if drawn else {}
