@@ -210,6 +210,13 @@ def test_the_zoo_has_the_numbers_of_its_cards(expanded):
         assert errors == [pytest.approx(t["scores"]["abs_rel"], abs=6e-4) for t in facts["tests"].values()]
 
 
+def test_a_study_says_where_its_verdict_is(expanded):
+    studies = {name: page for name, page in expanded.items() if re.match(r"studies/\d", name)}
+    assert len(studies) == len(list((docs.ROOT / "notebooks").glob("*.ipynb")))
+    for name, page in studies.items():
+        assert page.count("The sentences are printed by `python -m analyses.a") == 1, name
+
+
 def test_every_source_is_one_that_a_reader_can_find(expanded):
     assert [name for name, page in expanded.items() if re.search(r"\bMETHODS\b", page)] == []
 

@@ -12,6 +12,7 @@ notebook that reads like an article; the pages here are those notebooks, with th
 Under every figure is the frame that it draws. A negative or undecided answer is an answer.
 """
 FIGURES = (".png", ".csv")
+VERDICT = 'study["verdict"]'  # the cell that prints the answer in sentences
 STEM = re.compile(r"[\"'](a\d\d_\w+)[\"']")
 COMMAND = re.compile(r"^Command: (python -m analyses\.\w+(?: -\S+(?: [A-Z]\S*)?)*)", re.MULTILINE)
 
@@ -37,6 +38,7 @@ def study_page(path: Path, root: Path) -> str:
             mine = [stem for stem in drawn if stem not in shown and _shows(text, stem)]
             shown.update(mine)
             parts += [_folded(text), *map(figure, mine)]
+            parts += [_printed(script)] if VERDICT in text else []
     title, *body = parts
     left = [figure(stem) for stem in drawn if stem not in shown]
     rest = ["## More figures", *left] if left else []
@@ -56,6 +58,14 @@ def _folded(code: str) -> str:
     return f'??? note "Code"\n{lines}'
 
 
+def _printed(script: Path) -> str:
+    """What stands for the sentences that a study prints: notebooks are committed without outputs."""
+    return (
+        f"The sentences are printed by `{_command(script)}`, or by this notebook; none is kept here, where it could grow "
+        "older than the code. The headline of every figure above is computed from the frame below it."
+    )
+
+
 def _shows(code: str, stem: str) -> bool:
     """Whether a cell shows a figure: it names it, or the beginning of its name."""
     return "Image" in code and any(stem == found or stem.startswith(f"{found}_") for found in STEM.findall(code))
@@ -63,7 +73,13 @@ def _shows(code: str, stem: str) -> bool:
 
 def _how(script: Path) -> str:
     """The question and the command, from the docstring of the study."""
-    doc = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
-    found = COMMAND.search(doc)
-    command = found[1] if found else f"python -m analyses.{script.stem}"
-    return f'!!! abstract "{doc.partition(chr(10))[0]}"\n    Measured and drawn by `{command}`.'
+    return f'!!! abstract "{_doc(script).partition(chr(10))[0]}"\n    Measured and drawn by `{_command(script)}`.'
+
+
+def _command(script: Path) -> str:
+    found = COMMAND.search(_doc(script))
+    return found[1] if found else f"python -m analyses.{script.stem}"
+
+
+def _doc(script: Path) -> str:
+    return ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
