@@ -61,8 +61,8 @@ def _folded(code: str) -> str:
 def _printed(script: Path) -> str:
     """What stands for the sentences that a study prints: notebooks are committed without outputs."""
     return (
-        f"The sentences are printed by `{_command(script)}`, or by this notebook; none is kept here, where it could grow "
-        "older than the code. The headline of every figure above is computed from the frame below it."
+        f"The sentences are printed by `{_command(script)}`, or by this notebook; none is kept here, where it could "
+        "grow older than the code. The headline of every figure above is computed from the frame below it."
     )
 
 
