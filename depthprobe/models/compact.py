@@ -13,6 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from depthprobe.checks import first_line
+
 _STEP = ".step"
 _LARGEST = 127
 
@@ -52,9 +54,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     try:
         return expand(load_file(path))
-    except SafetensorError as error:
+    except (SafetensorError, RuntimeError) as error:  # the latter of steps that do not fit
         raise ValueError(
-            f"Expected {path} to be a whole safetensors file, but: {error}. Write or copy it again."
+            f"Expected {path} to be a whole safetensors file, but: {first_line(error)}. Write or copy it again."
         ) from error
 
 

@@ -73,3 +73,9 @@ def test_a_file_that_is_cut_off_is_named(tmp_path):
     for read in (read_weights, lambda path: starting_weights(str(path)), lambda _: load_model(model)):
         with pytest.raises(ValueError, match=r"cut\.safetensors to be a whole safetensors file"):
             read(cut)
+
+
+def test_steps_that_do_not_fit_are_one_sentence(tmp_path):
+    save_file({"a": torch.ones(2, 4, dtype=torch.int8), "a.step": torch.ones(3)}, tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match=r"w\.safetensors to be a whole safetensors file, but: The size of tensor"):
+        read_weights(tmp_path / "w.safetensors")
