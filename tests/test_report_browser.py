@@ -170,6 +170,12 @@ def test_the_slider_follows_the_keyboard(visit, name):
     assert box.locator("[role=status]").inner_text().startswith("100 % of the pixels by random")
 
 
+def test_controls_are_announced_by_name(visit):
+    page = visit("audit").page
+    for role, name in [("slider", "Budget"), ("combobox", "Sample"), ("combobox", "Selector"), ("combobox", "Fill")]:
+        assert page.get_by_role(role, name=name).count() == 1, name
+
+
 def test_the_slider_follows_the_mouse(visit):
     page = visit().page
     bar = page.locator(".slider input[type=range]").first
