@@ -168,6 +168,7 @@ FILES = {
     "a recipe that trusts itself": recipe('{"model": "torchhub:PLACE:evil?trust=1"}', r"leave before .*\?trust=1"),
     "a recipe with code in an option": recipe('{"model": "mask:conv?of=py:PLACE/evil.py:build"}', "leave before"),
     "a recipe with encoded code": recipe('{"model": "mask:conv?of=%70y:PLACE/evil.py:build"}', "leave before"),
+    "a recipe that names its own weights": recipe('{"model": "ckpt:PLACE/w.safetensors"}', "it leads back to itself"),
     "a recipe that is no JSON": recipe("{", r"recipe\.json to be a JSON object, but"),
     "a recipe that is a list": recipe("[]", r"recipe\.json to be a JSON object, but it is a list"),
     "a recipe without a network": recipe("{}", r"recipe\.json to name the architecture"),

@@ -38,8 +38,12 @@ def checkpoint(path: str, *, model: str = "", trust: str = "") -> DepthModel:
     file = Path(path)
     if not file.is_file():
         raise FileNotFoundError(f"Expected weights at {file}, but there is no such file.")
-    with contextlib.nullcontext() if model or trusted(trust) else named_by(str(file.parent / RECIPE)):
-        base = load_model(model or _architecture(file))
+    recipe = file.parent / RECIPE
+    with contextlib.nullcontext() if model or trusted(trust) else named_by(str(recipe)):
+        try:
+            base = load_model(model or _architecture(file))
+        except RecursionError as error:
+            raise ValueError(f"Expected {recipe} to name an architecture, but it leads back to itself.") from error
     state = _weights(file)
     try:
         base.net.load_state_dict(state)
