@@ -104,6 +104,16 @@ def part_name(model: Mapping[str, Any], data: Mapping[str, Any], probe: str, pla
     return digest([model, data, job, list(samples), version], 24)
 
 
+@functools.cache
+def package_code() -> str:
+    """A hash of the package's code that makes rows, and of torch's version."""
+    root, found = Path(depthprobe.__file__).parent, hashlib.sha256(torch.__version__.encode())
+    for stage in ("functional", "data", "models", "probes"):
+        for file in sorted((root / stage).rglob("*.py")):
+            found.update(f"{file.relative_to(root)}\n".encode() + file.read_bytes())
+    return found.hexdigest()[:16]
+
+
 def circumstances(device: Sequence[str]) -> dict[str, Any]:
     """Versions, commit and machine at the time of the run."""
     versions = {name: _version(name) for name in LIBRARIES}

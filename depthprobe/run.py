@@ -25,6 +25,7 @@ from depthprobe.models import DepthModel
 from depthprobe.models.hooks import evaluating
 from depthprobe.probes import PROBES
 from depthprobe.probes.sparse_jobs import out_of_memory
+from depthprobe.provenance import package_code
 from depthprobe.ranks import Ranks, open_ranks
 from depthprobe.schema import COLUMNS, plan_id, read_table, validate, write_part
 from depthprobe.sidecar import finish_run, start_run
@@ -119,7 +120,8 @@ def _measure(work: Work, ranks: Ranks, progress: Progress, *, noting: bool) -> N
             started = time.perf_counter()
             table, reason = _rows_or_reason(work, unit, batches, ranks.device, noting=noting)
             seconds = round(time.perf_counter() - started, 4)
-            note = {"skipped": left_out, "device": str(ranks.device), "rank": ranks.rank, "seconds": seconds}
+            note = {"skipped": left_out, "device": str(ranks.device), "rank": ranks.rank, "seconds": seconds,
+                    "code": package_code()}  # fmt: skip
             write_part(table, work.path(unit), note | reason)
             if not reason:
                 work.keep(unit)

@@ -62,6 +62,7 @@ def finish_run(work: Work, device: torch.device, *, maps: int, noting: bool = Fa
     found = {
         "status": "complete",
         "device": sorted({str((note or {}).get("device", "")) for note in notes.values()}),
+        "code": sorted({str((note or {}).get("code", "")) for note in notes.values()}),
         "rows": len(table),
         "skipped": skipped,
         "refused": list(refused.values()),

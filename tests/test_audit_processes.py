@@ -74,7 +74,7 @@ def said(out):
     """The JSON of page and audit, without what names the folder, counts seconds or says which commit is checked out."""
     write_report(out, n_boot=200)
     report, record = (json.loads((out / name).read_text()) for name in ("report.json", "audit.json"))
-    for key in ("seconds", "command", "stale_parts"):
+    for key in ("seconds", "command", "stale_parts", "code"):
         report["sidecar"].pop(key)
     commit = report["sidecar"].pop("commit") or "no commit"  # a long test outlives one
     return json.loads(json.dumps([report, record]).replace(str(out), "OUT").replace(commit, "COMMIT"))

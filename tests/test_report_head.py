@@ -42,6 +42,16 @@ def test_pixels_without_a_depth_are_warned_of_first(tmp_path, metric, what):
     assert "zoo:convnext gives" not in said
 
 
+def test_rows_of_two_states_of_the_code_are_warned_of(tmp_path):
+    side = planted.make_sidecar() | {"code": ["a", "b"]}
+    said = " ".join(report(tmp_path, planted.make_table(4, sparse=False), side)[1]["warnings"])
+    assert "The code that measures changed between parts of this table (2 states of it)" in said
+    side["code"] = ["a"]
+    assert "The code that measures" not in str(
+        report(tmp_path, planted.make_table(4, sparse=False), side)[1]["warnings"]
+    )
+
+
 def test_pictures_are_there_before_the_reader_scrolls_to_them(tmp_path):
     page, _ = report(tmp_path, planted.make_table(6), maps=2)
     assert "<img src=" in page

@@ -1,5 +1,7 @@
 """Runs that measure a probe on fewer samples, go on where a network refuses, or know parts of other runs."""
 
+import importlib
+
 import pandas as pd
 import pytest
 import torch
@@ -134,6 +136,19 @@ def test_maps_that_cannot_be_made_do_not_end_a_run_that_is_measured(tmp_path):
         with pytest.warns(RuntimeWarning, match="No maps of tiny:[ab] · tiny_gain for .*no map"):
             measure(tiny, tmp_path, refusals="note")
     assert read_sidecar(tmp_path)["status"] == "complete"
+
+
+def test_parts_of_other_code_are_kept_and_counted(tiny, tmp_path, monkeypatch):
+    """The version alone names a part: a working copy may have changed since."""
+    measure(tiny, tmp_path, n=4)
+    assert len(read_sidecar(tmp_path)["code"]) == 1
+    monkeypatch.setattr(importlib.import_module("depthprobe.run"), "package_code", lambda: "other")
+    measure(tiny, tmp_path, n=4)
+    assert len(read_sidecar(tmp_path)["code"]) == 1, "nothing was measured"
+    measure(tiny, tmp_path, n=6)
+    assert "other" in read_sidecar(tmp_path)["code"] and len(read_sidecar(tmp_path)["code"]) == 2
+    measure(tiny, tmp_path, n=6, resume=False)
+    assert read_sidecar(tmp_path)["code"] == ["other"]
 
 
 @pytest.fixture

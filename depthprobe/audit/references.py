@@ -1,16 +1,12 @@
 """The networks that an audited one stands beside, and where their rows are kept for the next audit."""
 
-import functools
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-import depthprobe
 from depthprobe.data import DATASETS, Dataset
 from depthprobe.models import MODELS
+from depthprobe.provenance import package_code
 
 ZOO, NONE = "zoo", "none"
 REAL = "nyu"
@@ -45,14 +41,4 @@ def cache_folder() -> Path:
     """
     own = os.environ.get("DEPTHPROBE_CACHE")
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return (Path(own) if own else Path(home) / "depthprobe") / "references" / code_digest()
-
-
-@functools.cache
-def code_digest() -> str:
-    """A hash of the code that makes rows, and of torch's version."""
-    root, found = Path(depthprobe.__file__).parent, hashlib.sha256(torch.__version__.encode())
-    for stage in ("functional", "data", "models", "probes"):
-        for file in sorted((root / stage).rglob("*.py")):
-            found.update(f"{file.relative_to(root)}\n".encode() + file.read_bytes())
-    return found.hexdigest()[:16]
+    return (Path(own) if own else Path(home) / "depthprobe") / "references" / package_code()

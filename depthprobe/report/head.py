@@ -141,6 +141,11 @@ def _data_warnings(source: Source) -> list[str]:
         out.append("Only 1 independent group: nothing has an interval, and no difference can be called one.")
     elif groups < 20:
         out.append(f"Only {groups} independent groups: intervals from so few are a little too narrow.")
+    if (states := len(source.side.get("code") or [])) > 1:
+        out.append(
+            f"The code that measures changed between parts of this table ({states} states of it), so that numbers may "
+            "not be comparable; measure anew with --no-resume."
+        )
     if source.side.get("status", "complete") != "complete":
         out.append("The run is not complete: start it again to measure the rest, then write this page anew.")
     if not source.side:
