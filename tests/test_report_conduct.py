@@ -117,6 +117,20 @@ def test_samples_of_a_single_group_are_warned_of_too(tmp_path, errors, conducts,
     assert any(w.startswith(start) for w in said)
 
 
+def test_a_scale_is_a_ratio_also_of_few_images(tmp_path):
+    """Twice and half are as far off: their mean of 1.25 would be called too large, with an end below 0."""
+    table = well().copy()
+    mine = table["metric"] == "scale"
+    names = sorted(table.loc[mine, "sample"])
+    for factor, warns in ((1.0, False), (0.3, True)):
+        values = {name: factor * (2.0 if i % 2 else 0.5) for i, name in enumerate(names)}
+        table.loc[mine, "value"] = table.loc[mine, "sample"].map(values)
+        audits.write_audit(tmp_path, table, maps=0)
+        said = [w for w in conduct.warnings(read_source(tmp_path), Options(n_boot=400)) if w.startswith("Scale off")]
+        assert bool(said) == warns
+    assert "at the median its depth is 0.300 [0." in said[0]
+
+
 # metric -> a value that is warned of, one at the edge that is not, what is said
 EDGES = {
     "scale": (1.4, 1.2, "Scale off"),

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from depthprobe import stats
@@ -210,15 +211,17 @@ def _declared(source: Source, errors: pd.DataFrame) -> str | None:
 
 
 def _scale(mine: pd.DataFrame, options: estimates.Options) -> list[str]:
-    rows = mine[(mine["metric"] == "scale") & mine["value"].notna()]
+    """A scale that is clearly not 1: the geometric mean over images, since ratios multiply."""
+    rows = mine[(mine["metric"] == "scale") & (mine["value"] > 0)]
     if rows.empty:
         return []
-    found = stats.summarise(rows, ["plan"], **options.both).iloc[0]
-    if not (_end(found, "high") < SCALE[0] or _end(found, "low") > SCALE[1]):
+    found = stats.summarise(rows.assign(value=np.log(rows["value"])), ["plan"], **options.both).iloc[0]
+    if not (np.exp(_end(found, "high")) < SCALE[0] or np.exp(_end(found, "low")) > SCALE[1]):
         return []
+    ratio = text.interval(*(float(np.exp(found[end])) for end in ("estimate", "low", "high")))
     return [
-        f"Scale off: at the median its depth is {text.interval(found['estimate'], found['low'], found['high'])} times "
-        "the true one; 1 is right for metric depth. Another unit, camera or a missing factor is the usual reason."
+        f"Scale off: at the median its depth is {ratio} times the true one; 1 is right for metric depth. Another unit, "
+        "camera or a missing factor is the usual reason."
     ]
 
 
