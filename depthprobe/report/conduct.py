@@ -218,7 +218,8 @@ def _scale(mine: pd.DataFrame, options: estimates.Options) -> list[str]:
     found = stats.summarise(rows.assign(value=np.log(rows["value"])), ["plan"], **options.both).iloc[0]
     if not (np.exp(_end(found, "high")) < SCALE[0] or np.exp(_end(found, "low")) > SCALE[1]):
         return []
-    ratio = text.interval(*(float(np.exp(found[end])) for end in ("estimate", "low", "high")))
+    mean, low, high = (float(np.exp(found[end])) for end in ("estimate", "low", "high"))
+    ratio = text.interval(mean, low, high)
     return [
         f"Scale off: at the median its depth is {ratio} times the true one; 1 is right for metric depth. Another unit, "
         "camera or a missing factor is the usual reason."
