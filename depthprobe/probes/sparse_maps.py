@@ -16,8 +16,8 @@ from depthprobe.probes.sparse_jobs import Canvas, Masker, Packer
 from depthprobe.probes.sparse_judge import Judge, full_predictions
 from depthprobe.probes.sparse_plan import Job, SparsePlan, all_jobs
 
-SHOWN = (0.05, 0.2)
-"""Budgets in galleries: the plan's nearest (in ratio) to these."""
+SHOWN = (0.01, 0.05, 0.2, 0.5)
+"""Budgets in galleries: of the plan's below 1, the nearest (in ratio) to these."""
 LONGEST = 320
 """Larger images are thinned out to at most this many pixels per side (every second, third, ... row and column)."""
 
@@ -31,7 +31,7 @@ def sparse_maps(model: DepthModel, batch: Batch, plan: SparsePlan) -> list[dict[
     """
     plan.protocol.check(model.card.output)
     batch, protocol = as_read(batch, plan.protocol)
-    shown = {min(plan.budgets, key=lambda b: abs(math.log(b / want))) for want in SHOWN}
+    shown = {min(plan.partial_budgets(), default=1.0, key=lambda b: abs(math.log(b / want))) for want in SHOWN}
     with torch.no_grad(), evaluating(model):
         canvas = Canvas.of(model, batch, plan.seed, protocol)
         packer = Packer(plan.batch, canvas.image)

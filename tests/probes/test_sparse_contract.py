@@ -184,7 +184,9 @@ def test_galleries_show_what_was_measured():
     plan = dataclasses.replace(SMALL, budgets=(0.02, 0.1, 0.25, 1.0))
     model, data = network(size=(12, 16)), batch(2)
     table, maps = sparse(model, data, plan), PROBES.facts("sparse")["maps"](model, data, plan)
-    assert len(maps) == 2 * 3 * 2
+    assert len(maps) == 2 * 3 * 3
+    assert {json.loads(entry["meta"])["level"] for entry in maps} == {0.02, 0.1, 0.25}
+    assert PROBES.facts("sparse")["maps"](model, data, dataclasses.replace(SMALL, budgets=(1.0,))) == []
     for entry in maps:
         meta = json.loads(entry["meta"])
         assert entry["image"].shape == (H, W, 3)
