@@ -42,6 +42,15 @@ def test_pixels_without_a_depth_are_warned_of_first(tmp_path, metric, what):
     assert "zoo:convnext gives" not in said
 
 
+@pytest.mark.parametrize(("groups", "few", "none"), [(3, True, True), (8, True, False), (24, False, False)])
+def test_few_groups_are_said_to_be_few(tmp_path, groups, few, none):
+    table = planted.make_table(24, sparse=False)
+    number = table["sample"].map({name: i % groups for i, name in enumerate(sorted(table["sample"].unique()))})
+    said = " ".join(report(tmp_path, table.assign(group="g" + number.astype(str)))[1]["warnings"])
+    assert (f"Only {groups} independent groups: intervals are wide" in said) == few
+    assert ("No difference can be called one with fewer than 6" in said) == none
+
+
 def test_rows_of_two_states_of_the_code_are_warned_of(tmp_path):
     side = planted.make_sidecar() | {"code": ["a", "b"]}
     said = " ".join(report(tmp_path, planted.make_table(4, sparse=False), side)[1]["warnings"])

@@ -13,6 +13,7 @@ from depthprobe.report.source import NOT_RECORDED, Source, flat
 
 RECIPE = ("dataset", "steps", "batch_size", "lr", "loss")  # the fields of a training that the head names
 CARD_FACTS = ("output", "parameters", "size")
+FEW, DECIDING = 20, 6  # groups: few; so many that sign flips can reach p <= 0.05
 
 
 def title(source: Source) -> str:
@@ -139,8 +140,10 @@ def _data_warnings(source: Source) -> list[str]:
         )
     if (groups := table["group"].nunique()) == 1:
         out.append("Only 1 independent group: nothing has an interval, and no difference can be called one.")
-    elif groups < 20:
-        out.append(f"Only {groups} independent groups: intervals from so few are a little too narrow.")
+    elif groups < FEW:
+        none = " No difference can be called one with fewer than 6." if groups < DECIDING else ""
+        out.append(f"Only {groups} independent groups: intervals are wide, and cover as they say where the means of "
+                   f"groups are about normal.{none}")  # fmt: skip
     if (states := len(source.side.get("code") or [])) > 1:
         out.append(
             f"The code that measures changed between parts of this table ({states} states of it), so that numbers may "
