@@ -133,11 +133,14 @@ def _explained(
     options: dict[str, float],
     image: Tensor | tuple[Tensor],
 ) -> Tensor | tuple[Tensor]:
-    """The attribution of changed copies of one image; captum asks for its `own` first, with the image in a tuple."""
+    """The attribution of changed copies of one image; captum asks for its `own` first, with the image in a tuple.
+
+    Captum looks at it as one row, which it can only where its numbers lie in order; a gradient's may lie otherwise.
+    """
     if isinstance(image, tuple):
-        return (own,)
-    absent = baseline.expand_as(image)
-    return attribute(name, model, image, target, seeds=[seed] * len(image), baseline=absent, batch=batch, **options)
+        return (own.contiguous(),)
+    seeds, absent = [seed] * len(image), baseline.expand_as(image)
+    return attribute(name, model, image, target, seeds=seeds, baseline=absent, batch=batch, **options).contiguous()
 
 
 def _jitter(drawn: torch.Generator, radius: float) -> Callable[[Tensor], Tensor]:

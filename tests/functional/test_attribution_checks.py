@@ -138,6 +138,22 @@ def test_sensitivity_is_relative_to_the_attribution_it_is_given():
     assert sum(reads) == 3
 
 
+def test_the_order_in_memory_does_not_matter():
+    """A gradient of one pixel, or of a network of channels last, does not lie in order."""
+
+    def turned(image):
+        return model(image.transpose(2, 3).contiguous().transpose(2, 3))
+
+    model, image = tiny.model().double(), images()
+    own = attribute("gradient", model, image, MEAN, seeds=SEEDS)
+    other = own.transpose(2, 3).contiguous().transpose(2, 3)
+    assert not other.is_contiguous()
+    settings = {"seeds": SEEDS, "perturbations": 3}
+    expected = sensitivity_max("gradient", model, image, MEAN, own, 0 * image, **settings)
+    found = sensitivity_max("gradient", turned, image, MEAN, other, 0 * image, **settings)
+    assert torch.allclose(found, expected)
+
+
 def test_completeness_gap():
     attribution = torch.ones(3, 3, 2, 2)
     gap = completeness_gap(attribution, torch.tensor([12.0, -24.0, 0.0]))
