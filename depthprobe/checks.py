@@ -62,6 +62,15 @@ def _is_kind(value: object, kind: Any) -> bool:
     return isinstance(value, int | float if kind is float else get_origin(kind) or kind)
 
 
+def check_gradient(output: Any) -> None:
+    """Raise ValueError unless a network's output (a tensor) can be differentiated."""
+    if not output.requires_grad:
+        raise ValueError(
+            "Expected a network that can be differentiated by its image, but got an output without a gradient; "
+            "its forward must not detach or switch gradients off."
+        )
+
+
 def first_line(error: BaseException) -> str:
     """What somebody else's error says, as part of a sentence: its first line that is not blank, else its kind."""
     return shortened(next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__))

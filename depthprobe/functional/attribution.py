@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from depthprobe.checks import check_range, check_shapes
+from depthprobe.checks import check_gradient, check_range, check_shapes
 from depthprobe.functional.filling_core import IMAGENET_MEAN, flat
 from depthprobe.functional.targets import Target
 from depthprobe.registry import Registry
@@ -85,9 +85,11 @@ class Scalar(nn.Module):
         """The target of the prediction.
 
         Raises:
-            ValueError: if the target gives anything but one number per image.
+            ValueError: if the target gives anything but one number per image, or no gradient where one is asked for.
         """
         value = self.target(self.model(image))
+        if image.requires_grad and torch.is_grad_enabled():
+            check_gradient(value)
         if tuple(value.shape) != (len(image),):
             raise ValueError(
                 f"Expected `target` to give one number per image ({len(image)},), but got {tuple(value.shape)}."

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from depthprobe.checks import check_range, check_shapes
+from depthprobe.checks import check_gradient, check_range, check_shapes
 from depthprobe.functional.terms import METRICS
 
 LUO = "Luo et al. 2016, arXiv:1701.04128"
@@ -33,11 +33,7 @@ def input_energy(network: Callable[[Tensor], Tensor], image: Tensor, index: Tens
         seen = image.detach().requires_grad_()
         out = network(seen)
         check_shapes(image=(image, "b 3 h w"), output=(out, "b 1 h w"))
-        if not out.requires_grad:
-            raise ValueError(
-                "Expected a network that can be differentiated by its image, but got an output without a gradient; "
-                "its forward must not detach or switch gradients off."
-            )
+        check_gradient(out)
         asked = out.flatten(1).gather(1, index).sum(0)
         energy = []
         for query in range(len(asked)):

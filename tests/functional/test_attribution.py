@@ -287,3 +287,13 @@ def test_the_facts_of_a_method(name):
     uses = [attribute(name, load_model("oracle:linear"), images(1), MEAN, seeds=(0,), baseline=b, **QUICK.get(name, {}))
             for b in (images(1, seed=1), images(1, seed=2))]  # fmt: skip
     assert torch.equal(*uses) == (facts["baseline"] != "given")
+
+
+@pytest.mark.parametrize("name", sorted(set(ATTRIBUTIONS) - {"attention_rollout"}))
+def test_a_network_without_gradients_is_refused_where_they_are_needed(name):
+    model = torch.no_grad()(tiny.model().double())
+    if name in ("occlusion", "feature_ablation"):
+        assert attribute(name, model, images(), MEAN, seeds=SEEDS).abs().sum() > 0
+    else:
+        with pytest.raises(ValueError, match="can be differentiated by its image, but got an output without"):
+            attribute(name, model, images(), MEAN, seeds=SEEDS)
