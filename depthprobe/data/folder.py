@@ -9,7 +9,7 @@ from depthprobe.checks import check_one_of
 from depthprobe.data.dataset import DATASETS, Dataset
 from depthprobe.data.folder_json import JSON_NAME, read_description
 from depthprobe.data.folder_tables import assign_groups, assign_intrinsics
-from depthprobe.data.images import DEPTH_SUFFIXES, IMAGE_SUFFIXES, STORES, DepthEncoding
+from depthprobe.data.images import DEPTH_SUFFIXES, IMAGE_SUFFIXES, STORES, DepthEncoding, unknown_values
 from depthprobe.data.records import Record, existing_root, inside, open_records, reader
 
 
@@ -103,9 +103,8 @@ def _read_pairs(
     groups: str | Path | None = None,
 ) -> tuple[list[Record], DepthEncoding, dict[str, Any]]:
     check_one_of("stores", stores, STORES)
-    unknown = (invalid,) if isinstance(invalid, (int, float, str)) else tuple(invalid)
     encoding = DepthEncoding(
-        scale=None if scale is None else float(scale), unit=unit, invalid=tuple(map(float, unknown)), stores=stores
+        scale=None if scale is None else float(scale), unit=unit, invalid=unknown_values(invalid), stores=stores
     )
     pictures, maps = match(root, images, IMAGE_SUFFIXES), match(root, depths, DEPTH_SUFFIXES)
     if not set(pictures) & set(maps):

@@ -8,7 +8,7 @@ from depthprobe.data.batch import Batch
 from depthprobe.data.dataset import DATASETS, Dataset
 from depthprobe.data.hub_source import Rows, open_local, open_repo, open_rows
 from depthprobe.data.hub_values import depth_of, image_of
-from depthprobe.data.images import STORES, DepthEncoding, one_sample
+from depthprobe.data.images import STORES, DepthEncoding, one_sample, unknown_values
 from depthprobe.data.records import existing_root, spread
 
 _WHAT = "a .parquet file, a folder of them, or a folder written by `save_to_disk`"
@@ -64,8 +64,7 @@ def hub(
     check_range("batch_size", batch_size, 1, float("inf"))
     if (root is None) == (repo is None):
         raise ValueError("Expected one of `root` (a local copy) and `repo` (OWNER/NAME on the Hub); give one of them.")
-    unknown = (invalid,) if isinstance(invalid, (int, float)) else tuple(invalid)
-    encoding = DepthEncoding(scale=scale, unit=unit, invalid=tuple(map(float, unknown)), stores=stores)
+    encoding = DepthEncoding(scale=scale, unit=unit, invalid=unknown_values(invalid), stores=stores)
     if repo is None:
         source = open_local(existing_root(root, _WHAT), split, streaming=streaming)
     else:

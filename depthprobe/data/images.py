@@ -145,6 +145,18 @@ def one_map(stored: NDArray[Any], name: str) -> NDArray[Any]:
     return stored
 
 
+def unknown_values(invalid: float | str | Sequence[float]) -> tuple[float, ...]:
+    """The stored value or values that mean "unknown", as numbers.
+
+    Raises:
+        ValueError: if one is no number.
+    """
+    try:
+        return tuple(map(float, (invalid,) if isinstance(invalid, int | float | str) else invalid))
+    except (TypeError, ValueError):
+        raise ValueError(f"Expected `invalid` to be a number or several, but got {invalid!r}.") from None
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DepthEncoding:
     """How a depth map is stored: metres = stored x scale x unit (or the inverse of that, for disparity).

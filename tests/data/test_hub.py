@@ -65,6 +65,11 @@ def test_columns_of_ids_and_groups(root):
 def test_scale_unit_and_invalid_as_in_folder(root):
     batch = load_dataset("hub", root=root, scale=0.5, unit="cm", invalid=7).load([0])[0]
     assert batch.depth.unique().item() == pytest.approx(12.5)
+    for unknown in (2500, "2500", [7, 2500]):
+        with pytest.raises(SampleError, match="at least one valid pixel"):
+            load_dataset("hub", root=root, invalid=unknown).load([0])
+    with pytest.raises(ValueError, match="Expected `invalid` to be a number or several, but got 'none'"):
+        load_dataset("hub", root=root, invalid="none")
 
 
 @pytest.mark.parametrize("name", ["my[set]", "what?", "all*", "a b"])
