@@ -65,6 +65,8 @@ def hub(
     if (root is None) == (repo is None):
         raise ValueError("Expected one of `root` (a local copy) and `repo` (OWNER/NAME on the Hub); give one of them.")
     encoding = DepthEncoding(scale=scale, unit=unit, invalid=unknown_values(invalid), stores=stores)
+    if repo is None and (config or revision):
+        raise ValueError("Expected no `config` and no `revision` for a local copy (`root`); they are of a `repo`.")
     if repo is None:
         source = open_local(existing_root(root, _WHAT), split, streaming=streaming)
     else:

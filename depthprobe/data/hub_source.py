@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from depthprobe.checks import first_line
+from depthprobe.checks import first_line, shortened
 from depthprobe.data.images import unusable
 from depthprobe.data.links import check_links
 from depthprobe.data.records import file_bytes, inside
@@ -67,7 +67,8 @@ class Rows:
         rows = alone.select(numbers) if self.count is not None else alone.take(len(numbers))
         found = [row[column] for row in rows]
         if bad := [value for value in found if not isinstance(value, str | int) or value == ""]:
-            raise ValueError(f"Expected the column {column!r} to hold names, but it has {bad[0]!r}; choose another.")
+            held = shortened(repr(bad[0]), 60)
+            raise ValueError(f"Expected the column {column!r} to hold names, but it has {held}; choose another.")
         return [str(value) for value in found]
 
     def digest(self, numbers: Sequence[int]) -> str:

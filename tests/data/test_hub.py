@@ -60,6 +60,14 @@ def test_columns_of_ids_and_groups(root):
     assert (list(dataset.samples), list(dataset.groups)) == (["x", "y", "z"], ["a", "a", "b"])
     with pytest.raises(ValueError, match="column 'scene' to name every sample once"):
         load_dataset("hub", root=root, ids="scene")
+    with pytest.raises(ValueError, match="column 'image' to hold names, but it has .{,60}; choose another"):
+        load_dataset("hub", root=root, groups="image")
+
+
+@pytest.mark.parametrize("option", ["config", "revision"])
+def test_what_a_local_copy_does_not_have_is_not_ignored(root, option):
+    with pytest.raises(ValueError, match="no `config` and no `revision` for a local copy"):
+        load_dataset("hub", root=root, **{option: "v1"})
 
 
 def test_scale_unit_and_invalid_as_in_folder(root):
