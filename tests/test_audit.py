@@ -212,6 +212,31 @@ def test_a_protocol_that_refuses_a_kind_gets_the_alignment_made_for_it():
     assert float(evaluate(3 / depth + 1, depth, valid, kind="affine_disparity", protocol=made)["abs_rel"]) < 1e-4
 
 
+def test_a_reference_of_a_kind_that_the_protocol_refuses_is_judged_too():
+    made = presets.judging("bts_nyu", "metric_depth", ["metric_depth", "affine_disparity", "scale_depth"])
+    assert made.name == "bts_nyu+affine_disparity+scale_depth"
+    assert [made.check(k) for k in ("metric_depth", "affine_disparity", "scale_depth")] == [
+        "none",
+        "disparity",
+        "median",
+    ]
+    assert made.floor == 0.1
+    assert presets.judging("bts_nyu", "metric_depth", ["metric_depth"]) == get_protocol("bts_nyu")
+    both = presets.judging("bts_nyu", "affine_depth", ["affine_disparity", "metric_depth"])
+    assert both.name == "bts_nyu+affine_depth+affine_disparity"
+    assert [both.check(k) for k in ("metric_depth", "affine_disparity")] == ["scale_shift", "disparity"]
+
+
+def test_a_slip_costs_no_audit_that_lies_in_the_folder(audited):
+    out, _ = audited
+    before = {file: (out / file).read_bytes() for file in ("audit.json", "table.json")}
+    name = "py:net_of_a_user:build"
+    for slip in ([f"{name}?output=affine_depth"], ["zoo:no"], [name], ["none", "zoo"]):
+        flags = [word for one in slip for word in ("--against", one)]
+        call(name, *SMALL, *flags, "--out", "out", code=2)
+    assert {file: (out / file).read_bytes() for file in before} == before
+
+
 @pytest.mark.parametrize("name", ["scenes", "bts_nyu"])
 @pytest.mark.parametrize(
     ("kind", "method"), [("scale_depth", "median"), ("affine_depth", "scale_shift"), ("affine_disparity", "disparity")]

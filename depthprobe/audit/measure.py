@@ -72,9 +72,10 @@ def audit(
         subject = load_model(name) if trained or isinstance(model, str) else model
         if trained and isinstance(model, str):  # known by what the user named; its tag says which weights
             subject.card = dataclasses.replace(subject.card, name=model)
-        protocol = presets.judging(data.protocol, subject.card.output)
-        tried(subject, data, protocol)
         others = _beside(against, data, subject)
+        kinds = [one.card.output for one in others.values()]
+        protocol = presets.judging(data.protocol, subject.card.output, kinds)
+        tried(subject, data, protocol)
         if ranks.first:
             _write_record(out, subject, list(others.values()), quick=quick, trained=trained)
         return run(
@@ -96,7 +97,7 @@ def _beside(against: str | Sequence[str], data: Dataset, subject: DepthModel) ->
     """The references by the names that open them: the zoo's without the subject itself, and all that are named.
 
     Raises:
-        ValueError: if the subject itself is named.
+        ValueError: if the subject itself is named, or two networks could not be told apart.
     """
     given = {against} if isinstance(against, str) else set(against)
     found = {one: load_model(one) for one in references(against, data)}
@@ -104,7 +105,11 @@ def _beside(against: str | Sequence[str], data: Dataset, subject: DepthModel) ->
         raise ValueError(
             f"Expected `against` to name other networks than the audited one, but {itself[0]} is the same."
         )
-    return {one: model for one, model in found.items() if not same(model, subject)}
+    others = {one: model for one, model in found.items() if not same(model, subject)}
+    cards = [(model.card.name, model.card.tag) for model in (subject, *others.values())]
+    if twice := [f"{name}.{tag}" for name, tag in dict.fromkeys(cards) if cards.count((name, tag)) > 1]:
+        raise ValueError(f"Expected every network to have its own name or tag, but got {twice} twice; add ?tag=NAME.")
+    return others
 
 
 def same(model: DepthModel, subject: DepthModel) -> bool:

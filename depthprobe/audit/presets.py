@@ -1,12 +1,11 @@
 """Which probes an audit consists of, on how many samples each, under which protocol."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from depthprobe.data import DATASETS, Dataset, load_dataset
 from depthprobe.functional.alignment import method_for
-from depthprobe.functional.conversion import OUTPUT_KINDS
 from depthprobe.functional.protocol import Protocol, get_protocol
 from depthprobe.probes import PROBES
 from depthprobe.study import set_options
@@ -76,22 +75,27 @@ LESS_FREE: dict[str, tuple[str, ...]] = {
 """By output kind those that leave less to be fitted, and can be fitted as it is."""
 
 
-def judging(name: str, kind: str) -> Protocol:
+def judging(name: str, kind: str, others: Iterable[str] = ()) -> Protocol:
     """The protocol of a data set, by which networks of an output kind and references of less freedom are judged alike.
 
-    Convention: a kind that the protocol refuses gets the alignment made for it, and for no other; an aligned disparity
-    is then bounded at 1 / the protocol's largest depth, as MiDaS does, unless the protocol has a floor of its own. What
-    is less free than the kind (metric depth beside affine depth) is aligned as freely: on NYU a fit of scale and shift
-    takes away more than half of the error of an honest metric depth, and a network that is fitted would stand above all
-    that are not. Such a protocol carries the kind in its name, since its numbers are others.
+    Convention: a kind that the protocol refuses, of the network or of a reference (`others`), gets the alignment made
+    for it; an aligned disparity is then bounded at 1 / the protocol's largest depth, as MiDaS does, unless the protocol
+    has a floor of its own. What is less free than the network's kind (metric depth beside affine depth) is aligned as
+    freely: on NYU a fit of scale and shift takes away more than half of the error of an honest metric depth, and a
+    network that is fitted would stand above all that are not. Such a protocol carries the kinds in its name, since its
+    numbers are others.
     """
     protocol = get_protocol(name)
-    if kind not in OUTPUT_KINDS:
-        return protocol
     given = dict(protocol.alignment)
     method = method_for(kind, given.get(kind, "auto"))
     alike = {**given, kind: method, **dict.fromkeys(LESS_FREE[kind], method)}
-    if alike == given:
+    changed = [kind] if alike != given else []
+    changed += [other for other in dict.fromkeys(others) if other not in alike]
+    if not changed:
         return protocol
-    floor = 1 / protocol.max_depth if protocol.floor is None and kind not in given else protocol.floor
-    return dataclasses.replace(protocol, name=f"{protocol.name}+{kind}", alignment=tuple(alike.items()), floor=floor)
+    alike |= {other: method_for(other) for other in changed if other not in alike}
+    new = set(alike) - set(given)
+    floor = 1 / protocol.max_depth if protocol.floor is None and new else protocol.floor
+    return dataclasses.replace(
+        protocol, name="+".join([protocol.name, *changed]), alignment=tuple(alike.items()), floor=floor
+    )
