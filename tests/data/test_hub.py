@@ -60,7 +60,7 @@ def test_columns_of_ids_and_groups(root):
     assert (list(dataset.samples), list(dataset.groups)) == (["x", "y", "z"], ["a", "a", "b"])
     with pytest.raises(ValueError, match="column 'scene' to name every sample once"):
         load_dataset("hub", root=root, ids="scene")
-    with pytest.raises(ValueError, match="column 'image' to hold names, but it has .{,60}; choose another"):
+    with pytest.raises(ValueError, match=r"column 'image' to hold names, but it has .{,60}; choose another"):
         load_dataset("hub", root=root, groups="image")
 
 
