@@ -47,12 +47,15 @@ def declared_card(
     chosen = said.get("mean", mean)
     check_one_of("mean", chosen, NORMALISATIONS)
     check_range("multiple", multiple, 1, 1e6)
+    sides = parse_size(said["size"]) if said.get("size") else size
+    if sides and any(side % multiple for side in sides):
+        raise ValueError(f"Expected `size` of {name} to be a multiple of {multiple}, but got {sides}.")
     return ModelCard(
         name=name,
         tag=said.get("tag", tag),
         family=said.get("family", family or family_of(net)),
         output=said.get("output", output),
-        size=parse_size(said["size"]) if said.get("size") else size,
+        size=sides,
         multiple=multiple,
         mean=NORMALISATIONS[chosen][0],
         std=NORMALISATIONS[chosen][1],

@@ -15,7 +15,7 @@ def parse_size(text: str) -> tuple[int, int]:
         ValueError: if the text is not two positive whole numbers.
     """
     parts = text.lower().split("x")
-    if len(parts) != 2 or not all(p.isdigit() and int(p) > 0 for p in parts):
+    if len(parts) != 2 or not all(p.isdecimal() and int(p) > 0 for p in parts):
         raise ValueError(f"Expected `size` to be HEIGHTxWIDTH such as 96x128, but got {text!r}.")
     return (int(parts[0]), int(parts[1]))
 

@@ -19,6 +19,8 @@ from depthprobe.models import load_model
         ("timm:test_convnext?size=32", "HEIGHTxWIDTH"),
         ("mask:conv?of=zoo:pvt&budget=abc", "option `budget` of mask: to be a number"),
         ("py:torch.nn:Identity?multiple=q", "option `multiple` of py: to be a whole number"),
+        ("py:torch.nn:Identity?size=64x70&multiple=14", r"`size` of py:.* to be a multiple of 14, but got \(64, 70\)"),
+        ("py:torch.nn:Identity?size=²x4", "HEIGHTxWIDTH"),
         ("oracle:window?r=9&r=3", r"every option .* once and with a value, but \['r', 'r'\] are not"),
         ("oracle:window?r=9&x", r"every option .* once and with a value, but \['x'\] are not"),
         ("oracle:window?r=", "once and with a value"),
