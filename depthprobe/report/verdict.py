@@ -12,9 +12,9 @@ from depthprobe.report.blocks import Finding
 from depthprobe.report.source import Source
 
 FITTED = {
-    "scale_depth": "after a fit of its scale to every image ",
-    "affine_depth": "after a fit of its scale and shift to every image ",
-    "affine_disparity": "after a fit of the scale and shift of its disparity to every image ",
+    "scale_depth": "after a fit of its scale to every image, ",
+    "affine_depth": "after a fit of its scale and shift to every image, ",
+    "affine_disparity": "after a fit of the scale and shift of its disparity to every image, ",
 }
 """What is said before an error, by the declared output kind: how much was given from the truth."""
 MOVED = {"texture": "other textures", "detail": "smoothing"}  # what leaves shapes alone, by lead; the first measured
