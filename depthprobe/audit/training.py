@@ -106,6 +106,6 @@ def record(recipe: Recipe, out: Path) -> dict[str, Any]:
     fields = dataclasses.asdict(recipe)
     return {
         "recipe": {k: v for k, v in fields.items() if k not in ("device", "devices", "tensorboard")},
-        "seconds": round(seconds, 1),
+        "seconds": round(seconds, 3),
         "scores": {name: float(value) for name, value in scores.items()},
     }
