@@ -72,9 +72,10 @@ def quantities(source: Source) -> pd.DataFrame:
 class Together(nn.ModuleList):
     """Networks that read the same image one after the other, so that their layers can be compared like those of one."""
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """The depth of each."""
-        return [model(image) for model in self]
+    def forward(self, image: Tensor) -> Tensor:
+        """The depth of the last."""
+        answers: list[Tensor] = [model(image) for model in self]
+        return answers[-1]
 
 
 def together(models: Sequence[DepthModel]) -> DepthModel:

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from depthprobe.checks import check_one_of
+from depthprobe.checks import check_one_of, first_line
 from depthprobe.data import Batch, Dataset, load_dataset
 from depthprobe.functional.metrics import METRICS
 from depthprobe.models import DepthModel
@@ -142,9 +142,9 @@ def _rows_or_reason(
     except Exception as error:
         if not noting:
             raise
-        said = str(error).strip().partition("\n")[0]
-        usual = isinstance(error, ValueError | RuntimeError | TypeError | MemoryError) and said
-        note: dict[str, Any] = {"refused": said if usual else f"{type(error).__name__}: {said}".rstrip(": ")}
+        said, kind = first_line(error), type(error).__name__
+        usual = isinstance(error, ValueError | RuntimeError | TypeError | MemoryError) or said == kind
+        note: dict[str, Any] = {"refused": said if usual else f"{kind}: {said}"}
         return pd.DataFrame(columns=COLUMNS), note | ({AGAIN: True} if isinstance(error, MemoryError) else {})
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from depthprobe.checks import first_line
 from depthprobe.data import Batch
 from depthprobe.functional.protocol import Protocol
 from depthprobe.functional.selection import SELECTORS
@@ -179,8 +180,7 @@ def _write_maps(
                     except Exception as error:  # after hours of measuring
                         if not noting:
                             raise
-                        why = str(error).strip().partition("\n")[0] or type(error).__name__
-                        message = f"No maps of {model.card.name} · {probe} for {batch.sample[0]}: {why}"
+                        message = f"No maps of {model.card.name} · {probe} for {batch.sample[0]}: {first_line(error)}"
                         warnings.warn(message, RuntimeWarning, stacklevel=2)
     for file in folder.glob("*.npz"):
         if file.stem not in set(names):

@@ -1,4 +1,4 @@
-"""Which pixels decide what a network says: attribution of dense-depth targets (METHODS, section 3).
+"""Which pixels decide what a network says: attribution of dense-depth targets.
 
 The methods are captum's, each behind one signature; the targets are ours (`functional.targets`), since captum takes one
 number per image. Facts of a method: `answers` ("sensitivity": change of the target per unit of intensity;

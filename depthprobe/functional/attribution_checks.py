@@ -1,4 +1,4 @@
-"""Can an attribution be believed? Infidelity, sensitivity, completeness, likeness of two attributions (METHODS 3)."""
+"""Can an attribution be believed? Infidelity, sensitivity, completeness, likeness of two attributions."""
 
 import functools
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Attributions as selectors: pixels by how much they matter for the network's mean prediction (METHODS 2)."""
+"""Attributions as selectors: pixels by how much they matter for the network's mean prediction."""
 
 from torch import Tensor
 

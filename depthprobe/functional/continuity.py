@@ -1,4 +1,4 @@
-"""Continuity of depth gradients: does a network keep surfaces smooth and edges sharp (METHODS 4)?
+"""Continuity of depth gradients: does a network keep surfaces smooth and edges sharp?
 
 Convention: (pred, depth, valid) -> (B,) as in `metrics`, after alignment; all on ln depth, so that a scale does not
 matter and near and far surfaces count alike. L = ln z, G = ln g, differences per pixel. Depth edges of the truth: a

@@ -1,4 +1,4 @@
-"""What replaces removed pixels (METHODS, section 2); a masked image is out of distribution, so use more than one fill.
+"""What replaces removed pixels; a masked image is out of distribution, so use more than one fill.
 
 A new fill is one decorated function `(image, keep, seeds, mean) -> image (B,3,H,W)`; its fact `reads` says what it
 takes from the image: "nothing", "kept" (kept pixels only) or "image" (statistics of the whole image).

@@ -1,4 +1,4 @@
-"""Image-space edits: the counterfactuals of data sets that cannot be rendered again (METHODS, section 4).
+"""Image-space edits: the counterfactuals of data sets that cannot be rendered again.
 
 Each entry is a function `(image (B,3,H,W) in [0,1], level, *, seed=0) -> image in [0,1]` of the same shape. Facts: the
 `unit` of the level, the `identity` level at which the image comes back unchanged, the levels in `span` that make

@@ -1,4 +1,4 @@
-"""Flatness and direction of planes: back-projected, fitted by PCA, compared with the truth (METHODS 4; iBims-1).
+"""Flatness and direction of planes: back-projected, fitted by PCA, compared with the truth (iBims-1).
 
 Convention: as `metrics`, with planes (B,1,H,W): an integer per plane, -1 on none (exact from the scenes; elsewhere
 `fit_planes`), and intrinsics (B,3,3). A plane counts if at least 1 % of the image's pixels are valid and on it; the

@@ -23,7 +23,7 @@ def regions(image: Tensor, depth: Tensor, valid: Tensor) -> dict[str, Tensor]:
     return {name: REGIONS[name](image, depth, valid) & valid for name in REGIONS}
 
 
-@REGIONS.register("depth_edge", source="METHODS 4 (neighbour ratio > 1.1)")
+@REGIONS.register("depth_edge", source="depthprobe (neighbour ratio > 1.1)")
 def depth_edge(image: Tensor, depth: Tensor, valid: Tensor) -> Tensor:
     """Pixels with a neighbour (of four) whose depth differs by a ratio > 1.1; both sides of the edge."""
     return depth_step(depth, valid) > math.log(EDGE_RATIO)
@@ -34,13 +34,13 @@ def image_edge(image: Tensor) -> Tensor:
     return edge_strength(image) > EDGE_STRENGTH
 
 
-@REGIONS.register("texture_edge", source="METHODS 2")
+@REGIONS.register("texture_edge", source="depthprobe")
 def texture_edge(image: Tensor, depth: Tensor, valid: Tensor) -> Tensor:
     """Image edges with no depth edge within 3 pixels: paint, pattern, shadow."""
     return image_edge(image) & ~dilate(depth_edge(image, depth, valid), NEARBY)
 
 
-@REGIONS.register("flat", source="METHODS 2")
+@REGIONS.register("flat", source="depthprobe")
 def flat(image: Tensor, depth: Tensor, valid: Tensor) -> Tensor:
     """Interiors: neither an image edge nor a depth edge within 3 pixels."""
     return ~dilate(image_edge(image) | depth_edge(image, depth, valid), NEARBY)

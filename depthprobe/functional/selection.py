@@ -1,4 +1,4 @@
-"""Which pixels: selectors rank the pixels of an image, budgets take the top (METHODS, section 2).
+"""Which pixels: selectors rank the pixels of an image, budgets take the top.
 
 A new selector is one decorated function: `@SELECTORS.register("name", needs=(...), source="...")` on a function
 `(view: SelectorInput, **options) -> score (B,1,H,W)`, higher = kept earlier; ties are allowed.

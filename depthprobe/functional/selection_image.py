@@ -63,7 +63,7 @@ def texture_energy(image: Tensor, *, fine: float = 1.0, coarse: float = 2.5, wid
 
     Convention: detail = luminance minus its Gaussian blur (`fine` px). The energy is the mean squared detail over the
     pixels of a width x width window that lie on no contour (`image_contours`); contour pixels get the median energy of
-    the others, being neither texture nor smooth (METHODS leaves all this open).
+    the others, being neither texture nor smooth (a choice of ours).
     """
     gray = luminance(image)
     detail = gray - gaussian_blur(gray, fine)

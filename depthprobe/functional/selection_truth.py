@@ -17,7 +17,7 @@ EDGE_RATIO = 1.1
 UPWARD = 0.8
 
 
-@SELECTORS.register("depth_edges", needs=("depth",), source="METHODS 4 (neighbour ratio > 1.1)")
+@SELECTORS.register("depth_edges", needs=("depth",), source="depthprobe (neighbour ratio > 1.1)")
 def depth_edges(view: SelectorInput) -> Tensor:
     """Pixels on a depth edge (a neighbour's depth differs by a ratio > 1.1) by size of the step, then by distance."""
     step = depth_step(*view.truth())

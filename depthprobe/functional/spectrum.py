@@ -1,4 +1,4 @@
-"""Radial power spectra of ln depth: which scales a prediction has, and at which it errs (METHODS 4)."""
+"""Radial power spectra of ln depth: which scales a prediction has, and at which it errs."""
 
 import torch
 from torch import Tensor

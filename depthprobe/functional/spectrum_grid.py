@@ -1,4 +1,4 @@
-"""Grid artefacts: does the residual repeat with the period of a network's tokens or windows (METHODS 4)?
+"""Grid artefacts: does the residual repeat with the period of a network's tokens or windows?
 
 The method, along x (along y it is the same, transposed), for one period p and the pixels where the truth is smooth:
   1. forward differences of the residual d = ln z - ln g, less their running mean over 2p + 1 pixels, divided by their

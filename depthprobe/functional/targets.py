@@ -1,4 +1,4 @@
-"""What an attribution explains: targets turn a dense prediction into one number per image (METHODS, section 3).
+"""What an attribution explains: targets turn a dense prediction into one number per image.
 
 A target is a pure, differentiable function `(pred (B,1,H,W), **known) -> (B,)`. What else it needs stands in its fact
 `needs` (keys of KNOWN); `Target` binds a name to what is known, and is what attribution methods take.
@@ -43,33 +43,33 @@ def mean(pred: Tensor) -> Tensor:
     return pred.mean((1, 2, 3))
 
 
-@TARGETS.register("pixel", needs=("place",), unit="pred", linear=True, source="METHODS 3")
+@TARGETS.register("pixel", needs=("place",), unit="pred", linear=True, source="depthprobe")
 def pixel(pred: Tensor, *, place: Tensor) -> Tensor:
     """The prediction at one pixel: `place` (B,2) is its row and column."""
     row, column = place.unbind(1)
     return pred[torch.arange(len(pred), device=pred.device), 0, row, column]
 
 
-@TARGETS.register("region", needs=("region",), unit="pred", linear=True, source="METHODS 3")
+@TARGETS.register("region", needs=("region",), unit="pred", linear=True, source="depthprobe")
 def region(pred: Tensor, *, region: Tensor) -> Tensor:
     """Mean over a region."""
     return mean_over(pred, region)
 
 
-@TARGETS.register("band", needs=("depth", "valid", "band"), unit="pred", linear=True, source="METHODS 3")
+@TARGETS.register("band", needs=("depth", "valid", "band"), unit="pred", linear=True, source="depthprobe")
 def band(pred: Tensor, *, depth: Tensor, valid: Tensor, band: Tensor) -> Tensor:
     """Mean over the pixels whose true depth g lies in a band, low <= g < high."""
     low, high = (end.view(-1, 1, 1, 1) for end in band.unbind(1))
     return mean_over(pred, valid & (depth >= low) & (depth < high))
 
 
-@TARGETS.register("contrast", needs=("region", "other"), unit="pred", linear=True, source="METHODS 3")
+@TARGETS.register("contrast", needs=("region", "other"), unit="pred", linear=True, source="depthprobe")
 def contrast(pred: Tensor, *, region: Tensor, other: Tensor) -> Tensor:
     """Mean over a region minus the mean over another."""
     return mean_over(pred, region) - mean_over(pred, other)
 
 
-@TARGETS.register("edge_gradient", needs=("depth", "valid"), unit="pred", linear=True, source="METHODS 3")
+@TARGETS.register("edge_gradient", needs=("depth", "valid"), unit="pred", linear=True, source="depthprobe")
 def edge_gradient(pred: Tensor, *, depth: Tensor, valid: Tensor) -> Tensor:
     """Mean step of the prediction across the truth's depth edges, counted from the near to the far side.
 

@@ -1,4 +1,4 @@
-"""Texture apart from geometry: how error grows with local texture, and image changes of a given size (METHODS 4).
+"""Texture apart from geometry: how error grows with local texture, and image changes of a given size.
 
 Quality in texture and reliance on texture are different quantities: a network may be right where a surface is textured
 and yet not care what the texture is, or the reverse. The first is a slope within an image; the second is a reaction to
@@ -33,8 +33,7 @@ _STRETCH, _STEPS, _FLATTEST = 64.0, 8, 0.01
 def texture_decades(image: Tensor) -> Tensor:
     """Log10 of the local texture energy (B,1,H,W) of (B,3,H,W) in [0,1]; nothing is below the rounding to 8 bits.
 
-    Convention: the energy (squared intensity) is that of the selector `texture`, with contours removed; METHODS leaves
-    its definition open.
+    Convention: the energy (squared intensity) is that of the selector `texture`, with contours removed.
     """
     return (texture_energy(image) + ROUNDING).log10()
 
@@ -92,7 +91,7 @@ def texture_zone(smooth: Tensor, image: Tensor) -> Tensor:
 
 
 @METRICS.register(
-    "texture_slope", unit="ln/decade", better="lower", source="METHODS 4", inputs="aligned depth smooth image"
+    "texture_slope", unit="ln/decade", better="lower", source="depthprobe", inputs="aligned depth smooth image"
 )
 def texture_slope(
     pred: Tensor, depth: Tensor, smooth: Tensor, image: Tensor, *, given: Sequence[Tensor] = ()
@@ -109,7 +108,7 @@ def texture_slope(
 
 
 @METRICS.register(
-    "texture_growth", unit="1/decade", better="lower", source="METHODS 4", inputs="aligned depth smooth image"
+    "texture_growth", unit="1/decade", better="lower", source="depthprobe", inputs="aligned depth smooth image"
 )
 def texture_growth(
     pred: Tensor, depth: Tensor, smooth: Tensor, image: Tensor, *, given: Sequence[Tensor] = ()
@@ -124,7 +123,7 @@ def texture_growth(
 
 
 @METRICS.register(
-    "texture_bias", unit="ln/decade", better="none", source="METHODS 4", inputs="aligned depth smooth image"
+    "texture_bias", unit="ln/decade", better="none", source="depthprobe", inputs="aligned depth smooth image"
 )
 def texture_bias(pred: Tensor, depth: Tensor, smooth: Tensor, image: Tensor, *, given: Sequence[Tensor] = ()) -> Tensor:
     """Slope of d = ln z - ln g itself on the local texture: > 0 where texture is taken for distance: (B,)."""

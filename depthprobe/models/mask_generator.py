@@ -1,4 +1,4 @@
-"""`mask:<body>?of=<network>`: a network that sees images through a mask, which a second network learns (METHODS 2).
+"""`mask:<body>?of=<network>`: a network that sees images through a mask, which a second network learns.
 
 Hu, Zhang, Okatani (ICCV 2019, arXiv:1904.03380) train a network G once per depth network N: M = σ(G(I)), so that
 N(I ⊗ M) stays N(I) while the mean of M is small. Here N and G together are one depth network, trained like any other

@@ -1,4 +1,4 @@
-"""The sparsest set of pixels from which a network still gives its own depth, found image by image (METHODS 2).
+"""The sparsest set of pixels from which a network still gives its own depth, found image by image.
 
 Hu, Zhang, Okatani (ICCV 2019, arXiv:1904.03380) train a second network to find such masks; here the mask itself is
 optimised, so that nothing but the network under study decides. The target is the network's own answer, not the truth.

@@ -1,4 +1,4 @@
-"""How far does a Transformer's attention reach, layer by layer and head by head (METHODS 4)?"""
+"""How far does a Transformer's attention reach, layer by layer and head by head?"""
 
 import dataclasses
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Which pixels does a network's depth rest on, and can the answer be believed (METHODS 3)?"""
+"""Which pixels does a network's depth rest on, and can the answer be believed?"""
 
 import dataclasses
 from typing import Any

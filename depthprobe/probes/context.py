@@ -1,4 +1,4 @@
-"""How much of the image around a pixel does its depth need (METHODS 4)?
+"""How much of the image around a pixel does its depth need?
 
 The error at single pixels while only a window around them is visible, or hidden, as a curve over the window's radius.
 """

@@ -1,4 +1,4 @@
-"""Does a network keep surfaces smooth and edges sharp (METHODS 4)? Continuity and boundaries, and where they fail."""
+"""Does a network keep surfaces smooth and edges sharp? Continuity and boundaries, and where they fail."""
 
 import dataclasses
 import itertools

@@ -1,4 +1,4 @@
-"""Which cues does a network follow (METHODS 4)? One cue is varied at a time, and what it answers is read."""
+"""Which cues does a network follow? One cue is varied at a time, and what it answers is read."""
 
 import dataclasses
 import functools

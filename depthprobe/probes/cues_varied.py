@@ -1,4 +1,4 @@
-"""What the probe `cues` can vary, what of a varied image it reads, and how much of the cue there is (METHODS 4)."""
+"""What the probe `cues` can vary, what of a varied image it reads, and how much of the cue there is."""
 
 import dataclasses
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The sparsest mask through which a network still gives its own depth, and what it is worth (METHODS 2)."""
+"""The sparsest mask through which a network still gives its own depth, and what it is worth."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""How far away are the pixels that move the depth at a pixel (METHODS 4)? The effective receptive field."""
+"""How far away are the pixels that move the depth at a pixel? The effective receptive field."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Which layers of a network see an image alike, and at which frequencies their features lie (METHODS 4)?"""
+"""Which layers of a network see an image alike, and at which frequencies their features lie?"""
 
 import dataclasses
 import itertools

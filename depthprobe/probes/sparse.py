@@ -1,4 +1,4 @@
-"""From how few pixels, and which ones, does a network still give its depth (METHODS 2)?
+"""From how few pixels, and which ones, does a network still give its depth?
 
 The network's answer to masked images, by selector, budget and fill: against the truth and against its own full answer.
 """

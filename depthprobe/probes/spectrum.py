@@ -1,4 +1,4 @@
-"""At which scales is a network wrong, and does its error repeat with its tokens or windows (METHODS 4)?"""
+"""At which scales is a network wrong, and does its error repeat with its tokens or windows?"""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Is a network right where there is texture, and does it rest on texture (METHODS 4)? Two questions, two answers."""
+"""Is a network right where there is texture, and does it rest on texture? Two questions, two answers."""
 
 import dataclasses
 from collections.abc import Iterator

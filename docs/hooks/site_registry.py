@@ -33,7 +33,6 @@ HERE = {
     "alignments": ALIGNMENTS, "attributions": ATTRIBUTIONS, "blocks": BLOCKS, "cues": CUES, "kernels": KERNELS,
     "losses": LOSSES, "perturbations": PERTURBATIONS, "regions": REGIONS, "targets": TARGETS,
 }  # fmt: skip
-OWN = re.compile(r"\bMETHODS(?: \d)?")  # a source of what is defined by this project itself
 COLUMNS = {
     "alignments": ("kinds", "auto", "space", "source"),
     "cues": ("levels", "reading"),
@@ -64,7 +63,6 @@ def cell(text: Any) -> str:
     if isinstance(text, bool):
         return "yes" if text else "no"
     plain = "" if text is None else f"{text:g}" if isinstance(text, float) else str(text)
-    plain = OWN.sub("depthprobe", plain)
     return re.sub(r"\s+", " ", plain).replace("|", "\\|").replace("*", "\\*").replace("_", "\\_").replace("<", "&lt;")
 
 

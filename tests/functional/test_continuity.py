@@ -1,4 +1,4 @@
-"""Continuity metrics against loops over pixels written from METHODS 4, their bands, and planted degradations."""
+"""Continuity metrics against loops over pixels written from the definitions, their bands, and planted degradations."""
 
 import itertools
 import math
@@ -27,7 +27,7 @@ def moved(p, step):
 
 
 class Scene:
-    """One truth and one prediction as dictionaries of pixels, with the zones of METHODS 4."""
+    """One truth and one prediction as dictionaries of pixels, with the zones of the definitions."""
 
     def __init__(self, pred, depth, valid):
         self.z, self.g = pixels(pred, valid), pixels(depth, valid)
