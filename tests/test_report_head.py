@@ -8,6 +8,7 @@ import pytest
 import report_tables as planted
 
 from depthprobe.report import write_report
+from depthprobe.report.head import reads, told
 
 
 def report(out, table, side=None, *, maps=0):
@@ -105,3 +106,27 @@ def test_every_plan_has_its_own_slider(tmp_path):
     assert page.count('<div class="slider"') == page.count('<script type="application/json">') == 2
     ids = re.findall(r'<[^>]* id="([^"]+)"', page)
     assert len(set(ids)) == len(ids), "an id stands once on a page"
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        ({"size": [96, 128], "multiple": 1}, "96 × 128 px"),
+        ({"size": None, "multiple": 32}, "any size, to a multiple of 32"),
+        ({"size": None, "multiple": 1}, "any size"),
+        (
+            {"size": None, "reading": {"size": None, "multiple": 14, "aspect": "stretch"}},
+            "any size, to a multiple of 14",
+        ),
+        ({"size": None, "reading": {"size": [518, 518], "aspect": "keep"}}, "about 518 × 518 px, keeping the aspect"),
+        ({"size": None, "reading": {"size": [384, 512], "aspect": "stretch"}}, "384 × 512 px"),
+        ({}, "not recorded"),
+    ],
+)
+def test_at_what_size_a_network_reads(card, said):
+    assert reads(card) == said
+
+
+def test_of_a_trainings_scores_few_are_told():
+    assert told({"rmse": 1.0, "abs_rel": 0.1, "silog": 9.0}) == {"abs_rel": 0.1, "rmse": 1.0}
+    assert told({"silog": 9.0}) == {"silog": 9.0}

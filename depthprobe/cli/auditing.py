@@ -103,6 +103,7 @@ def _trained(
     from depthprobe.audit import is_bare, train_bare
     from depthprobe.cli import console
     from depthprobe.cli.trainer import training_bar
+    from depthprobe.report.head import told
 
     if not is_bare(model):
         return None
@@ -112,7 +113,7 @@ def _trained(
         trained = train_bare(model, data, out / "train", quick=quick, resume=resume, device=device,
                              progress=progress, rendering=rendering)  # fmt: skip
     if first:
-        scores = ", ".join(f"{name} {value:.4g}" for name, value in trained.record["scores"].items())
+        scores = ", ".join(f"{name} {value:.4g}" for name, value in told(trained.record["scores"]).items())
         console.say(f"Trained in {trained.record['seconds']:.0f} s: {scores} (validation)")
     return trained
 

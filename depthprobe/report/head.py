@@ -12,7 +12,8 @@ from depthprobe.report.many import MOST
 from depthprobe.report.source import NOT_RECORDED, Source, flat
 
 RECIPE = ("dataset", "steps", "batch_size", "lr", "loss")  # the fields of a training that the head names
-CARD_FACTS = ("output", "parameters", "size")
+CARD_FACTS = ("output", "parameters")
+SCORES = ("abs_rel", "rmse", "delta1")
 FEW, DECIDING = 20, 6  # groups: few; so many that sign flips can reach p <= 0.05
 
 
@@ -43,7 +44,7 @@ def facts(source: Source) -> list[tuple[str, str]]:
         ("Family", text.listed(sorted(rows["family"].unique()))),
         ("Parameters", f"{parameters:,}" if isinstance(parameters, int) else NOT_RECORDED),
         ("Declared output", str(_fact(card.get("output"))).replace("_", " ")),
-        ("Reads images of", f"{_fact(card.get('size'))} px" if card.get("size") else NOT_RECORDED),
+        ("Reads images of", reads(card)),
         ("Data", f"{data}{f', digest {digest}' if digest else ''}"),
         ("Protocol", protocol_name(source)),
         ("References", _references(source.references)),
@@ -64,9 +65,15 @@ def _training(training: Mapping[str, Any]) -> list[tuple[str, str]]:
     recipe, scores, seconds = training.get("recipe") or {}, training.get("scores") or {}, training.get("seconds")
     said = [f"in {text.number(float(seconds))} s"] if isinstance(seconds, int | float) else []
     said += [f"{field.replace('_', ' ')} {recipe[field]}" for field in RECIPE if field in recipe]
-    judged = [f"{name} {text.number(float(value))}" for name, value in scores.items()]
+    judged = [f"{name} {text.number(float(value))}" for name, value in told(scores).items()]
     said += [f"then {text.listed(judged)} in validation"] if judged else []
     return [("Trained here", f"{', '.join(said)}; the whole recipe is under Provenance")]
+
+
+def told(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a training's scores the few that are told; all where it has others."""
+    few = {name: scores[name] for name in SCORES if name in scores}
+    return few or dict(scores)
 
 
 def summary(source: Source) -> dict[str, str]:
@@ -99,6 +106,7 @@ def networks(source: Source) -> blocks.Section:
     frame, card = source.led(source.models), cards(source)
     for fact in CARD_FACTS:
         frame[fact] = [_fact(card[m].get(fact)) for m in frame["model"]]
+    frame["size"] = [reads(card[m]) for m in frame["model"]]
     labels = {"model": "model", "tag": "weights", "family": "family", "output": "declared output",
               "parameters": "parameters", "size": "input size", "samples": "samples"}  # fmt: skip
     cells = {label: tables.plain(frame[c].tolist()) for c, label in labels.items()}
@@ -107,9 +115,19 @@ def networks(source: Source) -> blocks.Section:
 
 
 def _fact(value: Any) -> Any:
-    if value is None:
+    return NOT_RECORDED if value is None else value
+
+
+def reads(card: Mapping[str, Any]) -> str:
+    """At what size a network reads an image, height first."""
+    reading = card.get("reading") or {}
+    size, multiple = card.get("size") or reading.get("size"), reading.get("multiple", card.get("multiple"))
+    if size:
+        about = "" if reading.get("aspect", "stretch") == "stretch" else "about "
+        return f"{about}{size[0]} × {size[1]} px{', keeping the aspect' if about else ''}"
+    if multiple is None:
         return NOT_RECORDED
-    return " × ".join(map(str, value)) if isinstance(value, list | tuple) else value
+    return "any size" if multiple == 1 else f"any size, to a multiple of {multiple:g}"
 
 
 def warnings(source: Source) -> list[str]:
