@@ -26,10 +26,12 @@ PLANTED = {  # (probe, metric, factor, level): unit, better, the subject's mean,
     ("context", "abs_rel@self", "visible", 4.0): ("1", "lower", 0.60, (0.30, 0.30), (0.60, 0.60)),
     ("context", "abs_rel@self", "visible", 16.0): ("1", "lower", 0.40, (0.20, 0.20), (0.40, 0.40)),
     ("receptive_field", "erf_radius", "radius", 0.9): ("px", "none", 40.0, (30.0, 30.0), (50.0, 50.0)),
+    ("receptive_field", "canvas_side", "height", np.nan): ("px", "none", 24.0, (24.0, 24.0), (24.0, 24.0)),
     ("receptive_field", "canvas_side", "width", np.nan): ("px", "none", 32.0, (32.0, 32.0), (32.0, 32.0)),
     ("cost", "parameters", "", np.nan): ("1", "lower", 4_200_000.0, (3e6, 3e6), (4e6, 4e6)),
     ("cost", "latency", "", np.nan): ("ms", "lower", 12.0, (10.0, 10.0), (20.0, 20.0)),
 }
+FITS = {"metric_depth": "none", "scale_depth": "median", "affine_depth": "scale_shift", "affine_disparity": "disparity"}
 WELL = {  # metric, factor -> value of a network that behaves as declared
     ("nan_share", ""): 0.0, ("nonpositive_share", ""): 0.0, ("spread", ""): 0.4, ("out_of_range_share", ""): 0.0,
     ("repeat_difference", ""): 0.0, ("batch_difference", ""): 1e-6, ("train_difference", ""): 0.0, ("scale", ""): 1.02,
@@ -66,15 +68,17 @@ def make_audit(n=24, *, conduct=None, subject=SUBJECT, sparse=True, error=0.0, s
 
 
 def write_audit(
-    out, table=None, *, subject=SUBJECT, output="metric_depth", quick=False, training=None, maps=2, **planted_as
-):
-    """The audit on disk, as `depthprobe audit` leaves it."""
+    out, table=None, *, subject=SUBJECT, output="metric_depth", quick=False, training=None, maps=2, fits=FITS,
+    **planted_as,
+):  # fmt: skip
+    """The audit on disk, as `depthprobe audit` leaves it; `fits`: the protocol's alignment by output kind."""
     table = make_audit(subject=subject, **planted_as) if table is None else table
     side = planted.make_sidecar()
     card = {"tag": "planted", "size": [24, 32], "parameters": 4_200_000, "output": "metric_depth"}
     names = {name.replace(SUBJECT, subject): family for name, family in FAMILIES.items()}
     side["models"] = [{**card, "name": name, "family": family} for name, family in names.items()]
     side["models"][0]["output"] = output
+    side["protocols"][0]["alignment"] = [list(pair) for pair in fits.items()]
     side["command"] = ["depthprobe", "audit", subject, "--against", "zoo"]
     planted.write_run(out, table, side, maps=0)
     if maps:

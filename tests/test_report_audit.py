@@ -10,7 +10,8 @@ import pytest
 import report_audits as audits
 from report_page import Page
 
-from depthprobe.report import traits, write_report
+from depthprobe.functional.alignment import ALIGNMENTS
+from depthprobe.report import conduct, traits, verdict, write_report
 from depthprobe.report.estimates import Options
 from depthprobe.report.source import read_source
 from depthprobe.report.topics import TOPICS
@@ -66,10 +67,34 @@ def test_numbers_are_those_of_the_table(whole):
     assert f"{want:.3f} [" in page.text
 
 
-def test_what_was_fitted_to_the_truth_is_said_before_the_error(tmp_path):
+BY_DISPARITY = dict.fromkeys(("metric_depth", "scale_depth", "affine_disparity"), "disparity")
+DISPARITY = "after a fit of the scale and shift of its disparity to every image, its depth is off by"
+
+
+@pytest.mark.parametrize(
+    ("output", "fits", "said"),
+    [
+        ("affine_disparity", audits.FITS, DISPARITY),
+        ("metric_depth", audits.FITS, "its depth is off by"),
+        ("metric_depth", BY_DISPARITY, DISPARITY),
+        ("scale_depth", BY_DISPARITY, DISPARITY),
+        ("metric_depth", {"metric_depth": "scale_shift"}, "after a fit of its scale and shift to every image, its"),
+        ("metric_depth", {"metric_depth": "median"}, "after a fit of its scale to every image, its depth"),
+    ],
+)
+def test_what_was_fitted_to_the_truth_is_said_before_the_error(tmp_path, output, fits, said):
+    """By what the protocol fits, not by what the network leaves open."""
     table = audits.make_audit(6, sparse=False)
-    _, data = report(tmp_path, table=table[table["probe"] == "error"], output="affine_disparity", maps=0)
-    assert line(data, "How accurate").startswith("after a fit of the scale and shift of its disparity to every image")
+    table = table[(table["probe"] == "error") & (table["metric"] == "abs_rel")]
+    _, data = report(tmp_path, table=table, output=output, fits=fits, maps=0)
+    assert line(data, "How accurate").startswith(said)
+
+
+def test_every_alignment_has_its_words_and_its_freedom():
+    assert set(verdict.FITTED) == set(conduct.FREEDOM) == set(ALIGNMENTS)
+    counts = {1: verdict.SCALED, 0: ""}
+    for name, free in conduct.FREEDOM.items():
+        assert verdict.FITTED[name] == counts.get(free, verdict.FITTED[name])
 
 
 def test_percentiles_count_the_references_that_are_beaten(whole):
@@ -367,7 +392,7 @@ def test_one_picture_shows_the_smallest_set_that_suffices(tmp_path):
     said = [alt.partition(" of sample")[0].replace("\xa0", " ") for alt in pictures(page)]
     assert said[:4] == ["image", "prediction", "truth", "signed error"]
     assert re.fullmatch(r"20 % of the pixels, (random|texture|image edges)", said[4])
-    assert re.fullmatch(r"receptive field, radius (39|40|41)\.\d px", said[5])
+    assert re.fullmatch(r"receptive field, radius (39|40|41)\.\d px of 24 rows", said[5])
 
 
 def test_a_set_that_does_not_suffice_is_no_hole(whole):

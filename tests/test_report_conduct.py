@@ -176,6 +176,15 @@ def test_references_that_are_fitted_more_freely_are_named(tmp_path, mine, beside
     assert all("pvt" in w for w in said)
 
 
+def test_a_protocol_that_fits_all_alike_flatters_none(tmp_path):
+    audits.write_audit(tmp_path, well(), maps=0, fits=dict.fromkeys(("metric_depth", "affine_disparity"), "disparity"))
+    side = json.loads((tmp_path / "table.json").read_text())
+    next(card for card in side["models"] if card["name"] == "zoo:pvt")["output"] = "affine_disparity"
+    (tmp_path / "table.json").write_text(json.dumps(side))
+    said = conduct.warnings(read_source(tmp_path), Options(n_boot=60))
+    assert not any(w.startswith("Not on equal terms") for w in said)
+
+
 def test_warnings_belong_to_the_subject_alone(tmp_path):
     """A fault of a reference is no fault of the network that is audited."""
     audits.write_audit(tmp_path, audits.make_audit(6, sparse=False, conduct={("nan_share", ""): 0.5}), maps=0)

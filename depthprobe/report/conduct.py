@@ -12,7 +12,8 @@ from depthprobe.report.source import Source
 
 CLEARLY = 0.5  # what is clearly less: half
 KINDS = ("metric_depth", "scale_depth", "affine_depth", "affine_disparity")  # the freer the alignment, the later
-FREEDOM = {"metric_depth": 0, "scale_depth": 1, "affine_depth": 2, "affine_disparity": 2}  # numbers fitted per image
+FREEDOM = {"none": 0, "median": 1, "scale": 1, "scale_l1": 1, "scale_shift": 2, "scale_shift_l1": 2, "disparity": 2}
+"""Numbers that an alignment fits per image."""
 FALLING = "affine_disparity"  # the kind whose numbers fall where depth grows
 TURNED = 0.3  # size of a rank correlation of the wrong sign from which on an output counts as turned
 SCALE = (0.8, 1.25)
@@ -188,13 +189,15 @@ def _end(found: pd.Series, end: str) -> float:
 
 
 def _freer(source: Source) -> list[str]:
-    """References that are fitted to the truth more freely than the subject, which flatters them.
+    """References that the protocol fits to the truth more freely than the subject, which flatters them.
 
-    Convention: the reverse does not happen in an audit, whose protocol fits what is less free as freely.
+    Convention: by the alignments, not the kinds: a protocol may fit all kinds alike. The reverse does not happen in an
+    audit, whose protocol fits what is less free as freely.
     """
     kinds = {name: str(card.get("output")) for name, card in head.cards(source).items()}
-    mine = kinds.get(str(source.subject), "")
-    freer = [name for name in source.references if FREEDOM.get(kinds.get(name, ""), 0) > FREEDOM.get(mine, 9)]
+    mine, free = kinds.get(str(source.subject), ""), {m: FREEDOM.get(by) for m, by in head.alignments(source).items()}
+    least = free.get(str(source.subject))
+    freer = [name for name in source.references if least is not None and (free.get(name) or 0) > least]
     if not freer:
         return []
     named = text.listed(f"{source.short[name]} ({kinds[name].replace('_', ' ')})" for name in freer)

@@ -101,6 +101,16 @@ def cards(source: Source) -> dict[str, Mapping[str, Any]]:
     return {m: named.get(m, {}) for m in source.models["model"]}
 
 
+def alignments(source: Source) -> dict[str, str]:
+    """Model -> the alignment that its kind has under the protocol; without those of which it is not known."""
+    found: dict[str, set[str]] = {}
+    for protocol in source.side.get("protocols") or []:
+        for kind, method in (protocol.get("alignment") or []) if isinstance(protocol, Mapping) else []:
+            found.setdefault(str(kind), set()).add(str(method))
+    kinds = {model: str(card.get("output")) for model, card in cards(source).items()}
+    return {model: next(iter(found[kind])) for model, kind in kinds.items() if len(found.get(kind, ())) == 1}
+
+
 def networks(source: Source) -> blocks.Section:
     """Who was measured: model, weights, family and what its card declares."""
     frame, card = source.led(source.models), cards(source)

@@ -11,12 +11,13 @@ from depthprobe.report import estimates, findings, head, standings, text, traits
 from depthprobe.report.blocks import Finding
 from depthprobe.report.source import Source
 
+SCALED = "after a fit of its scale to every image, "
+SHIFTED = "after a fit of its scale and shift to every image, "
 FITTED = {
-    "scale_depth": "after a fit of its scale to every image, ",
-    "affine_depth": "after a fit of its scale and shift to every image, ",
-    "affine_disparity": "after a fit of the scale and shift of its disparity to every image, ",
-}
-"""What is said before an error, by the declared output kind: how much was given from the truth."""
+    "none": "", "median": SCALED, "scale": SCALED, "scale_l1": SCALED, "scale_shift": SHIFTED,
+    "scale_shift_l1": SHIFTED, "disparity": "after a fit of the scale and shift of its disparity to every image, ",
+}  # fmt: skip
+"""What is said before an error, by the protocol's alignment of the kind: how much was given from the truth."""
 MOVED = {"texture": "other textures", "detail": "smoothing"}  # what leaves shapes alone, by lead; the first measured
 
 
@@ -62,7 +63,7 @@ def _accurate(known: Known) -> str:
     mine = one.means[one.means["model"] == source.subject]["estimate"]
     plain = ""
     if one.metric == "abs_rel" and mine.notna().any():
-        fitted = FITTED.get(str(head.cards(source)[known.subject].get("output")), "")
+        fitted = FITTED.get(head.alignments(source).get(known.subject, "none"), "")
         plain = f"{fitted}its depth is off by {text.percent(float(mine.iloc[0]))} of the true distance on average: "
     measured = f"{one.metric} {standings.number(source, one)} under protocol {head.protocol_name(source)}"
     return f"{plain}{measured}, {traits.standing(source, one).said()}."
