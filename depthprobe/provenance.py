@@ -65,6 +65,8 @@ def model_identity(model: DepthModel) -> dict[str, Any]:
     card = {f.name: getattr(model.card, f.name) for f in dataclasses.fields(model.card) if f.name != "facts"}
     if card["reading"] is None:  # said by `size` and `multiple` alone, as before cards could say more
         del card["reading"]
+    if not card["map"]:
+        del card["map"]
     code = code_digest(model)
     return {"card": card, "weights": weights_digest(model), **({"code": code} if code else {})}
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from depthprobe.checks import check_one_of, check_shapes, first_line
+from depthprobe.checks import check_one_of, check_shapes, first_line, shortened
 from depthprobe.functional.conversion import OUTPUT_KINDS
 from depthprobe.models.hooks import capture
 from depthprobe.models.reading import Reading
@@ -30,7 +30,8 @@ class ModelCard:
 
     Convention: `output` is one of OUTPUT_KINDS; `size` is (h, w) of the network's own input or None (any size);
     where `size` is None the input is resized to the nearest multiple of `multiple`. `reading` says what two numbers do
-    not (aspect, filter, frame) and then decides alone. `layers` are the dotted names that probes read by default
+    not (aspect, filter, frame) and then decides alone. `map` says which is the depth where the network returns several:
+    an index or a key, `depth.-1` for the last in `depth`. `layers` are the dotted names that probes read by default
     (empty: every module). `facts` carry provenance (command, data, steps, scores).
     """
 
@@ -45,6 +46,7 @@ class ModelCard:
     layers: tuple[str, ...] = ()
     digest: str = ""
     reading: Reading | None = None
+    map: str = ""
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -103,7 +105,7 @@ class DepthModel(nn.Module):
                 returns no map for each image.
         """
         sizes = check_shapes(image=(image, "b 3 h w"))
-        answer = as_prediction(self._answer(self.prepare(image)), self.card.name)
+        answer = as_prediction(self._answer(self.prepare(image)), self.card.name, self.card.map)
         _check_answers(answer, image, self.card.name)
         size = (sizes["h"], sizes["w"])
         return self.reading.leave(answer, self.canvas_size(*size), size)
@@ -139,15 +141,17 @@ class DepthModel(nn.Module):
         return dict(found)
 
 
-def as_prediction(output: Any, name: str = "the network") -> Tensor:
+def as_prediction(output: Any, name: str = "the network", map: str = "") -> Tensor:
     """The map (B,1,h,w) in what a network returned: a tensor, a list of tensors, or a dict/object.
 
-    Convention: of a list the last counts, as of decoders that go from coarse to fine; it must be the largest, since
-    among several of one size (a depth and its confidence) nothing says which it is.
+    Convention: `map` says which (`ModelCard`); a tensor is the map itself, whatever `map` says. Otherwise of a list the
+    last counts, as of decoders that go from coarse to fine; it must be larger than the others, since among several of
+    one size (a depth and its confidence, a depth and its refinements) nothing says which it is.
 
     Raises:
         NetworkError: if there is none, or more than one, with the shape or type found.
     """
+    output = _chosen(output, name, map) if map else output
     if isinstance(output, dict) or hasattr(output, "predicted_depth"):
         get = output.get if isinstance(output, dict) else lambda key: getattr(output, key, None)
         found = [get(key) for key in ("predicted_depth", "metric_depth", "depth", "disparity", "out")]
@@ -156,18 +160,42 @@ def as_prediction(output: Any, name: str = "the network") -> Tensor:
         pixels = [x.shape[-2:].numel() for x in output if isinstance(x, Tensor) and x.ndim >= 2]
         if len(pixels) > 1 and max(pixels[:-1]) >= pixels[-1]:
             raise NetworkError(
-                f"Expected {name} to return one map, but got {len(pixels)} and the last is not the largest; return the "
-                "depth alone, or a dictionary with `depth`."
+                f"Expected {name} to return one map, but got {len(pixels)} and the last is not the largest; say which "
+                "it is by ?map=-1 (`map` in a ModelCard: an index or a key, depth.-1 for the last in `depth`), or "
+                "return the depth alone or a dictionary with `depth`."
             )
         output = output[-1]
     if isinstance(output, Tensor) and output.ndim == 3:
         output = output.unsqueeze(1)
     if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[1] != 1 or not output.numel():
-        what = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        what = tuple(output.shape) if isinstance(output, Tensor) else _holding(output)
         raise NetworkError(f"Expected {name} to return a map (b 1 h w) or (b h w), but got {what}.")
     if output.is_complex() or output.dtype == torch.bool:
         raise NetworkError(f"Expected {name} to return real numbers, but got {output.dtype}.")
     return output if output.is_floating_point() else output.float()
+
+
+def _chosen(output: Any, name: str, map: str) -> Any:
+    """What stands at `map` in a list, dictionary or object, or in what is inside it."""
+    for key in map.split("."):
+        if isinstance(output, Tensor):
+            break
+        try:
+            if isinstance(output, list | tuple) and not hasattr(output, key):
+                output = output[int(key)]
+            else:
+                output = output[key] if isinstance(output, dict) else getattr(output, key)
+        except (AttributeError, KeyError, IndexError, ValueError):
+            raise NetworkError(f"Expected {name} to return a map at `{map}`, but got {_holding(output)}.") from None
+    return output
+
+
+def _holding(output: Any) -> str:
+    """The type of what is no tensor, with what is in it."""
+    what = type(output).__name__
+    if isinstance(output, dict) and output:
+        return f"{what} with {shortened(str(list(output)))}; say which it is by ?map=KEY"
+    return f"{what} of {len(output)}" if isinstance(output, list | tuple) else what
 
 
 def _check_answers(answer: Tensor, image: Tensor, name: str) -> None:

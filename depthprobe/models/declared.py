@@ -15,8 +15,8 @@ NORMALISATIONS = {
     "none": ((0.0,) * 3, (1.0,) * 3),
     "half": ((0.5,) * 3,) * 2,
 }
-DECLARED = ("output", "size", "mean", "family", "tag")
-"""What is declared by a text: kind of output, input size HxW, normalisation, family, tag."""
+DECLARED = ("output", "size", "mean", "family", "tag", "map")
+"""What is declared by a text: kind of output, input size HxW, normalisation, family, tag, the map among several."""
 
 
 def declared_card(
@@ -61,4 +61,5 @@ def declared_card(
         std=NORMALISATIONS[chosen][1],
         digest=digest,
         reading=None if said.get("size") or multiple > 1 else reading,
+        map=said.get("map", ""),
     )

@@ -128,7 +128,8 @@ def attach_dgr(
         torch.default_generator.manual_seed(seed)  # the CPU's alone: a GPU's generator is not ours to seed
         blocks = {name: variant.build(found.shape[1]) for name, found in maps.items()}
     if OUTPUT in blocks:
-        blocks[OUTPUT] = DepthRefinement(blocks[OUTPUT], log=model.card.output in ("metric_depth", "scale_depth"))
+        log = model.card.output in ("metric_depth", "scale_depth")
+        blocks[OUTPUT] = DepthRefinement(blocks[OUTPUT], log=log, map=model.card.map)
     for name, block in blocks.items():
         layer = model.net.get_submodule(name)
         layer.add_module(CHILD, block.to(maps[name].device, maps[name].dtype).train(layer.training))
@@ -210,7 +211,7 @@ def _maps(model: DepthModel, names: Sequence[str]) -> dict[str, Tensor]:
     with torch.no_grad(), evaluating(model), intervene(model.net, {name: keep(name) for name in names}):
         model(torch.zeros(1, 3, *size, device=model.mean.device))
     if OUTPUT in found:
-        found[OUTPUT] = as_prediction(found[OUTPUT])
+        found[OUTPUT] = as_prediction(found[OUTPUT], model.card.name, model.card.map)
     for name in names:
         if name not in found or as_map(found[name], size, name) is not found[name]:
             what = "none" if name not in found else tuple(found[name].shape)

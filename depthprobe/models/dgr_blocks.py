@@ -189,16 +189,16 @@ class DepthRefinement(Refinement):
 
     Convention: with `log`, for depth in metres or up to scale, the block sees ln z, and its change of ln z multiplies
     z: depth stays positive, near and far count by ratio as they do in the error metrics, and derivatives do not depend
-    on the unit. Without, for answers that may be negative, it sees the map itself.
+    on the unit. Without, for answers that may be negative, it sees the map itself. `map` as in the network's card.
     """
 
-    def __init__(self, block: nn.Module, *, log: bool) -> None:
+    def __init__(self, block: nn.Module, *, log: bool, map: str = "") -> None:
         super().__init__()
-        self.block, self.log = block, log
+        self.block, self.log, self.map = block, log, map
 
     def forward(self, output: Any) -> Tensor:
         """The refined map."""
-        z = as_prediction(output)
+        z = as_prediction(output, map=self.map)
         if not self.log:
             refined: Tensor = self.block(z)
             return refined

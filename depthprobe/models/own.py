@@ -96,7 +96,8 @@ def from_python(path: str, *, multiple: int = 1, **options: str) -> DepthModel:
 
     `package.module:factory` or `path/to/file.py:factory`; a class is a factory too. Options: `output` (one of
     OUTPUT_KINDS, default metric_depth), `size` HxW (default: any), `multiple` (input sizes are rounded to it), `mean`
-    (imagenet, none, half), `family`, `tag`. A factory may also return a DepthModel.
+    (imagenet, none, half), `family`, `tag`, `map` (which is the depth where it returns several: an index such as -1, or
+    a key). A factory may also return a DepthModel.
 
     Raises:
         FileNotFoundError: if there is no such file.

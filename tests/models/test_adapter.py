@@ -1,5 +1,8 @@
 """The adapter: resizing, normalisation, reading outputs and layers."""
 
+import collections
+import types
+
 import pytest
 import torch
 from torch import nn
@@ -82,6 +85,38 @@ def test_other_outputs_are_refused_with_what_they_are(output):
 def test_of_maps_of_one_size_none_is_taken_silently(sizes):
     with pytest.raises(ValueError, match=rf"Expected mine to return one map, but got {len(sizes)} .*with `depth`"):
         as_prediction(tuple(torch.ones(2, 1, *size) for size in sizes), "mine")
+
+
+FIRST, LAST = torch.zeros(2, 1, 4, 5), torch.ones(2, 1, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("output", "map"),
+    [([FIRST, FIRST, LAST], "-1"), ((LAST, FIRST), "0"), ({"depth": FIRST, "fine": LAST}, "fine"),
+     ({"depth": [FIRST, LAST]}, "depth.-1"), ([FIRST, {"a": (LAST, FIRST)}], "-1.a.0"), (LAST, "-1"),
+     (collections.namedtuple("Answer", "depth sigma")(LAST, FIRST), "depth"), ([{"depth": LAST}, FIRST], "0"),
+     (types.SimpleNamespace(depth=LAST, sigma=FIRST), "depth")],
+)  # fmt: skip
+def test_a_card_may_say_which_map_is_the_depth(output, map):
+    assert as_prediction(output, map=map) is LAST
+
+
+@pytest.mark.parametrize(
+    ("output", "map", "got"),
+    [([FIRST, LAST], "2", "list of 2"), ([FIRST, LAST], "depth", "list of 2"), ({"a": LAST}, "b", r"dict with \['a'\]"),
+     ({"a": [LAST]}, "a.b", "list of 1"), (None, "-1", "NoneType")],
+)  # fmt: skip
+def test_a_map_that_is_not_there_is_refused(output, map, got):
+    with pytest.raises(ValueError, match=rf"Expected mine to return a map at `{map}`, but got {got}"):
+        as_prediction(output, "mine", map)
+
+
+def test_the_refusal_of_several_maps_names_the_way_on():
+    for output in ([FIRST, LAST], {"depth": [FIRST, LAST]}):
+        with pytest.raises(ValueError, match=r"\?map=-1 .*an index or a key, depth\.-1"):
+            as_prediction(output)
+    with pytest.raises(ValueError, match=r"got dict with \['z'\]; say which it is by \?map=KEY"):
+        as_prediction({"z": LAST})
 
 
 def test_an_unknown_output_kind_is_refused():

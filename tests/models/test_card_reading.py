@@ -61,6 +61,12 @@ def test_another_reading_is_another_model():
     assert model_identity(DepthModel(nn.Identity(), plain)) != model_identity(DepthModel(nn.Identity(), cubic))
 
 
+def test_another_map_is_another_model_and_none_is_as_before():
+    cards = [ModelCard(name="n", tag="t", family="cnn", output="metric_depth", map=map) for map in ("", "0", "1")]
+    made = [model_identity(DepthModel(nn.Identity(), card))["card"] for card in cards]
+    assert "map" not in made[0] and made[1] != made[2], "parts measured before keep their names"
+
+
 @pytest.mark.parametrize("side", [7, 8, 9, 14, 27])
 def test_a_zero_frame_is_centred_and_cut_off_again(side):
     reading = Reading(frame="zero", divisor=14)

@@ -94,6 +94,20 @@ def test_a_factory_is_called_and_its_options_reach_the_card(module):
     assert torch.equal(model.net.fed, image)
 
 
+@pytest.mark.parametrize(("option", "gain"), [("map=-1", 3), ("map=0", 1), ("map=1&dgr=depth", 2)])
+def test_of_several_maps_of_one_size_the_option_says_which(module, monkeypatch, option, gain):
+    class Refining(nn.Module):
+        def forward(self, x):
+            return [k * (1 + x.mean(1, keepdim=True).abs()) for k in (1, 2, 3)]
+
+    monkeypatch.setattr(sys.modules.get(module) or __import__(module), "build", Refining)
+    image = torch.rand(2, 3, 8, 10)
+    found = load_model(f"py:{module}:build?mean=none&{option}")(image)
+    assert torch.allclose(found, gain * (1 + image.mean(1, keepdim=True)))
+    with pytest.raises(ValueError, match=r"return one map, but got 3 .*\?map=-1"):
+        load_model(f"py:{module}:build")(image)
+
+
 def test_an_undeclared_kind_is_metric_depth(module):
     assert load_model(f"py:{module}:build").card.output == "metric_depth"
 

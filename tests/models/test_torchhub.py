@@ -76,6 +76,15 @@ def test_of_other_repositories_nothing_is_assumed(repo):
     assert load_model(f"torchhub:{other}:DPT_Hybrid?trust=1").card.output == "metric_depth"
 
 
+def test_of_several_maps_the_option_says_which_and_does_not_go_to_the_entry(repo):
+    with (repo / "hubconf.py").open("a") as file:
+        file.write("class Two(Net):\n    def forward(self, x):\n        return x.mean(1), 1 + x.mean(1)\n")
+        file.write("def two():\n    return Two(1)\n")
+    image = torch.rand(1, 3, 8, 12)
+    model = load_model(f"torchhub:{repo}:two?trust=1&map=1&size=8x12&mean=none")
+    assert torch.allclose(model(image)[:, 0], 1 + image.mean(1))
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [("torchhub:{}:nothing?trust=1", "to build `nothing`, but"), ("torchhub:MiDaS", "torchhub:OWNER/REPO:ENTRY"),
