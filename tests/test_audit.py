@@ -18,6 +18,7 @@ from depthprobe.data import load_dataset
 from depthprobe.functional.protocol import get_protocol
 from depthprobe.models import MODELS, DepthModel, load_model
 from depthprobe.probes import PROBES
+from depthprobe.report import topics_vision
 from depthprobe.schema import read_sidecar, read_table
 
 TINY = {"n": 3, "size": (24, 32)}
@@ -195,6 +196,10 @@ def test_the_whole_audit_is_told_again_what_the_quick_one_was():
         "depthprobe audit zoo:pvt --out out-full"
     )
     assert next_command("zoo:pvt", Path("out"), flags, quick=False) == "depthprobe compare out --by probe"
+
+
+def test_the_page_says_in_whose_pixels_an_audit_states_lengths():
+    assert topics_vision.ROWS == presets.HEIGHT
 
 
 def test_a_protocol_that_refuses_a_kind_gets_the_alignment_made_for_it():

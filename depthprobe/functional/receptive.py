@@ -6,6 +6,7 @@ receptive what exceeds 4.55 % of the centre; here energy is the squared gradient
 holds for any shape of the field.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -42,18 +43,21 @@ def input_energy(network: Callable[[Tensor], Tensor], image: Tensor, index: Tens
     return torch.stack(energy, 1)
 
 
-def distance_profile(energy: Tensor, index: Tensor) -> Tensor:
-    """The energy at each whole distance from its query: (B,Q,H,W) and (B,Q) -> (B,Q,n), n = max(H,W).
+def distance_profile(energy: Tensor, index: Tensor, lengths: tuple[float, float] = (1.0, 1.0)) -> Tensor:
+    """The energy at each whole distance from its query: (B,Q,H,W) and (B,Q) -> (B,Q,n).
 
-    Convention: the distance of two pixels is the larger of their offsets in rows and in columns; index as
-    `input_energy`; the image's border cuts the field, and nothing makes up for what lies beyond.
+    Convention: the distance of two pixels is the larger of their offsets in rows and in columns, each times the length
+    of a pixel (down, across; an image may be stretched), rounded up; index as `input_energy`; n is one more than the
+    longest side, so counted; the image's border cuts the field, and nothing makes up for what lies beyond.
     """
     size = check_shapes(energy=(energy, "b q h w"), index=(index, "b q"))
     rows, columns = (torch.arange(size[k], device=index.device) for k in "hw")
     down = (rows - (index // size["w"])[..., None]).abs()
     across = (columns - (index % size["w"])[..., None]).abs()
-    distance = torch.maximum(down[..., :, None], across[..., None, :])
-    out = energy.new_zeros(size["b"], size["q"], max(size["h"], size["w"]))
+    far = torch.maximum(lengths[0] * down[..., :, None], lengths[1] * across[..., None, :])
+    distance = (far - 1e-6).ceil().long()
+    longest = max(lengths[0] * (size["h"] - 1), lengths[1] * (size["w"] - 1))
+    out = energy.new_zeros(size["b"], size["q"], 1 + math.ceil(longest - 1e-6))
     return out.scatter_add_(2, distance.flatten(2), energy.flatten(2))
 
 

@@ -1,6 +1,7 @@
 """How far does a Transformer's attention reach, layer by layer and head by head?"""
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
@@ -14,7 +15,7 @@ from depthprobe.models.adapter import DepthModel
 from depthprobe.models.attention import AttentionMap, capture_attention
 from depthprobe.models.attention_taps import HOW, attention_modules
 from depthprobe.models.hooks import evaluating
-from depthprobe.probes.fields import check_height, per_pixel
+from depthprobe.probes.fields import check_height, per_pixel, sides
 from depthprobe.probes.measured import Measured, frame
 from depthprobe.probes.registry import PROBES
 from depthprobe.probes.sparse_jobs import Packer
@@ -70,16 +71,18 @@ def attention(model: DepthModel, batch: Batch, plan: AttentionPlan) -> pd.DataFr
 
 def _layers(model: DepthModel, batch: Batch, plan: AttentionPlan, *, any_attend: bool) -> Iterator[Measured]:
     image = model.canvas(batch.image)
-    canvas = (int(image.shape[-2]), int(image.shape[-1]))
+    canvas = sides(image)
     size = model.reading.input_size(*canvas)
-    top, below = (model.reading.entered((y, 0), canvas)[0] for y in (0, canvas[0]))
-    pixel = per_pixel(plan.height, below - top)  # the rows that show the canvas, without its frame
+    first, last = model.reading.entered((0, 0), canvas), model.reading.entered(canvas, canvas)
+    inside = (last[0] - first[0], last[1] - first[1])  # what shows the canvas, without its frame
+    pixel = per_pixel(plan.height, inside, sides(batch.image))
+    read = functools.partial(_distances, pixel=torch.tensor(pixel, dtype=torch.float64))
 
     def look(some: Sequence[int]) -> dict[str, tuple[Tensor, Tensor]]:
         if not any_attend:
             model(image[list(some)])
             return {}
-        with capture_attention(model.net, _distances, size=size) as found:
+        with capture_attention(model.net, read, size=size) as found:
             model(image[list(some)])
         return found
 
@@ -87,15 +90,16 @@ def _layers(model: DepthModel, batch: Batch, plan: AttentionPlan, *, any_attend:
         parts = list(Packer(plan.batch, image).run(range(len(batch)), look))
     yield Measured("attention_layers", torch.full((len(batch),), float(attention_layers(list(parts[0])))))
     for name in parts[0]:
-        heads, uniform = (torch.cat([part[name][k] for part in parts]) / pixel for k in (0, 1))
+        heads, uniform = (torch.cat([part[name][k] for part in parts]) for k in (0, 1))
         yield Measured("attention_distance", heads.mean(1), layer=name)
         yield Measured("attention_distance@uniform", uniform, layer=name)
         for head in range(heads.shape[1] if plan.heads else 0):
             yield Measured("attention_distance", heads[:, head], layer=name, factor="head", level=float(head))
 
 
-def _distances(seen: AttentionMap) -> tuple[Tensor, Tensor]:
-    """The distances of every head (B,heads), and that of uniform attention (B,)."""
-    heads = attention_distance(seen.weights, seen.queries, seen.keys)
-    uniform = attention_distance(seen.uniform(), seen.queries, seen.keys).flatten()
+def _distances(seen: AttentionMap, pixel: Tensor) -> tuple[Tensor, Tensor]:
+    """The distances of every head (B,heads), and that of uniform attention (B,), in pixels of this height and width."""
+    queries, keys = seen.queries / pixel, seen.keys / pixel
+    heads = attention_distance(seen.weights, queries, keys)
+    uniform = attention_distance(seen.uniform(), queries, keys).flatten()
     return heads, uniform.to(heads.device).expand(len(heads))

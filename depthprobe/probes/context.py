@@ -21,7 +21,7 @@ from depthprobe.functional.queries import check_queries, query_pixels
 from depthprobe.functional.regions import REGIONS
 from depthprobe.models.adapter import DepthModel
 from depthprobe.models.hooks import evaluating
-from depthprobe.probes.fields import check_height, per_pixel, read_lists, read_protocol
+from depthprobe.probes.fields import check_height, per_pixel, read_lists, read_protocol, sides
 from depthprobe.probes.measured import Measured, frame
 from depthprobe.probes.reading import as_read
 from depthprobe.probes.registry import PROBES
@@ -102,10 +102,12 @@ def context(model: DepthModel, batch: Batch, plan: ContextPlan) -> pd.DataFrame:
     with torch.no_grad(), evaluating(model):
         canvas = Canvas.of(model, batch, plan.seed, protocol)
         packer = Packer(plan.batch, canvas.image)
+        pixel = per_pixel(plan.height, sides(canvas.image), sides(batch.image))
         judged = canvas.judged(protocol)
         index, found = query_pixels(canvas.depth, judged, plan.queries, canvas.seeds)
         full = full_predictions(model, canvas, packer)
-        seen = [_seen(model, canvas, index, fill, plan, packer) for fill in plan.fills]
+        radii = torch.tensor(plan.radii)[:, None] * torch.tensor(pixel)
+        seen = [_seen(model, canvas, index, fill, plan, radii, packer) for fill in plan.fills]
     fit = fit_maps(full[:, 0], canvas.depth[:, 0], judged[:, 0], model.card.output, method, protocol.floor)
 
     def depths(raw: Tensor) -> Tensor:
@@ -122,10 +124,14 @@ def context(model: DepthModel, batch: Batch, plan: ContextPlan) -> pd.DataFrame:
 
 
 def windows(size: tuple[int, int], centre: Tensor, radius: Tensor) -> Tensor:
-    """Square windows (J,1,h,w) bool of given radii (J) around pixels `centre` (J, row by row), cut at the border."""
+    """Windows (J,1,h,w) bool around pixels `centre` (J, row by row), cut at the border.
+
+    Convention: radius (J,2): how many pixels they reach down and across.
+    """
     y, x = (torch.arange(n, device=centre.device) for n in size)
-    centre, radius = centre.view(-1, 1), radius.view(-1, 1)
-    rows, columns = (y - centre // size[1]).abs() <= radius, (x - centre % size[1]).abs() <= radius
+    centre, radius = centre.view(-1, 1), radius + 1e-6
+    rows = (y - centre // size[1]).abs() <= radius[:, :1]
+    columns = (x - centre % size[1]).abs() <= radius[:, 1:]
     return (rows[:, :, None] & columns[:, None, :])[:, None]
 
 
@@ -134,13 +140,18 @@ def _at(maps: Tensor, index: Tensor) -> Tensor:
     return maps.flatten(1).gather(1, index)
 
 
-def _seen(model: DepthModel, canvas: Canvas, index: Tensor, fill: str, plan: ContextPlan, packer: Packer) -> Tensor:
-    """The network's raw answers (B, views, radii, Q) at the queries, each in an image of its own."""
-    size = (canvas.image.shape[-2], canvas.image.shape[-1])
+def _seen(
+    model: DepthModel, canvas: Canvas, index: Tensor, fill: str, plan: ContextPlan, radii: Tensor, packer: Packer
+) -> Tensor:
+    """The network's raw answers (B, views, radii, Q) at the queries, each in an image of its own.
+
+    Convention: radii (radii,2), in pixels of the canvas, down and across.
+    """
+    size = sides(canvas.image)
     count, device = index.shape[1], index.device
     shape = (len(index), len(plan.views), len(plan.radii), count)
     jobs = list(itertools.product(*(range(n) for n in shape)))
-    radii = torch.tensor(plan.radii, device=device) * per_pixel(plan.height, size[0])
+    radii = radii.to(device)
 
     def look(some: Sequence[tuple[int, ...]]) -> Tensor:
         image, view, radius, query = torch.tensor(some, device=device).T

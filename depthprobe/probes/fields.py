@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
+
 from depthprobe.checks import check_range
 from depthprobe.functional.protocol import get_protocol
 
@@ -33,10 +35,18 @@ def check_height(plan: Any) -> None:
         check_range("height", plan.height, 1, 1e6)
 
 
-def per_pixel(height: int | None, rows: float) -> float:
-    """How many pixels of a network that reads so many `rows` make one pixel of a plan.
+def sides(image: Tensor) -> tuple[int, int]:
+    """Height and width of images (...,h,w)."""
+    return int(image.shape[-2]), int(image.shape[-1])
 
-    Convention: `height` None: a plan's pixels are the network's own, 1. A number: they are those of an image of so many
-    rows, so that networks that read an image at different sizes are asked about the same part of it.
+
+def per_pixel(height: int | None, given: tuple[float, float], image: tuple[int, int]) -> tuple[float, float]:
+    """How many pixels of what a network is given make one pixel of a plan: down, and across.
+
+    Convention: `given`: in how many rows and columns the network is given an image of the size (H, W) `image`. `height`
+    None: a plan's pixels are the network's own, (1, 1). A number: they are those of the image scaled to so many rows,
+    so that networks which read it at other sizes, or stretched, are asked about the same part of it.
     """
-    return 1.0 if height is None else rows / height
+    if height is None:
+        return 1.0, 1.0
+    return given[0] / height, given[1] * image[0] / (height * image[1])

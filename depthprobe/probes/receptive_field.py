@@ -1,6 +1,7 @@
 """How far away are the pixels that move the depth at a pixel? The effective receptive field."""
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
@@ -21,7 +22,7 @@ from depthprobe.functional.receptive import (
 )
 from depthprobe.models.adapter import DepthModel
 from depthprobe.models.hooks import evaluating
-from depthprobe.probes.fields import check_height, per_pixel, read_protocol
+from depthprobe.probes.fields import check_height, per_pixel, read_protocol, sides
 from depthprobe.probes.measured import Measured, frame
 from depthprobe.probes.reading import as_read
 from depthprobe.probes.registry import PROBES
@@ -36,7 +37,7 @@ class ReceptiveFieldPlan:
         protocol: a Protocol or the name of one; only says which pixels may be queries.
         queries: pixels per image, a multiple of 3, the same as the probe `context` draws (`query_pixels`).
         shares: of the energy, whose radii are stated, in (0, 1].
-        radii: of square windows, in pixels, outside which the energy is stated; to whole pixels of the canvas.
+        radii: of square windows, in pixels, outside which the energy is stated; down to whole pixels of the canvas.
         height: rows of the image in whose pixels lengths are stated, whatever a network reads, so that networks which
             read other sizes can be compared; None: in pixels of the network's own canvas.
         batch: images per forward pass (a matter of speed and memory only).
@@ -76,8 +77,8 @@ class ReceptiveFieldPlan:
 def receptive_field(model: DepthModel, batch: Batch, plan: ReceptiveFieldPlan) -> pd.DataFrame:
     """Rows of the effective receptive field, the mean over the image's queries.
 
-    Convention: on the network's own canvas, whose `canvas_side` is stated as factor "height" and "width", in the pixels
-    of the plan, as all lengths are. Energy = the
+    Convention: on the network's own canvas, whose `canvas_side` is stated as factor "height" and "width", in its own
+    pixels; all other lengths are in those of the plan. Energy = the
     squared gradient of the raw output at a query by the image in [0,1]; shares of it do not depend on the output's
     scale. Factor "radius": `erf_radius` by level = share of the energy; factor "beyond": `erf_beyond` by level =
     radius; each also over the nearest and the farthest third of the queries (`@near`, `@far`). `erf_undefined`: the
@@ -92,24 +93,30 @@ def receptive_field(model: DepthModel, batch: Batch, plan: ReceptiveFieldPlan) -
     canvas = Canvas.of(model, batch, plan.seed, protocol)
     index, found = query_pixels(canvas.depth, canvas.judged(protocol), plan.queries, canvas.seeds)
 
+    pixel = per_pixel(plan.height, sides(canvas.image), sides(batch.image))
+    finest = max(pixel)  # distances are counted in its pixels, so that none is lost where a canvas is stretched
+    lengths = (finest / pixel[0], finest / pixel[1])
+
     def look(some: Sequence[int]) -> Tensor:
         mine = torch.tensor(some, device=index.device)
-        return distance_profile(input_energy(model, canvas.image[mine], index[mine]), index[mine])
+        return distance_profile(input_energy(model, canvas.image[mine], index[mine]), index[mine], lengths)
 
     with evaluating(model):
         profile = torch.cat(list(Packer(plan.batch, canvas.image).run(range(len(batch)), look)))
-    return frame(batch.sample, list(_measured(profile, found, canvas.image, plan)))
+    return frame(batch.sample, list(_measured(profile, found, canvas.image, plan, finest)))
 
 
-def _measured(profile: Tensor, found: Tensor, image: Tensor, plan: ReceptiveFieldPlan) -> Iterator[Measured]:
-    pixel = per_pixel(plan.height, image.shape[-2])
+def _measured(
+    profile: Tensor, found: Tensor, image: Tensor, plan: ReceptiveFieldPlan, pixel: float
+) -> Iterator[Measured]:
     for share in plan.shares:
         yield from _parts("erf_radius", erf_radius(profile, share) / pixel, found, "radius", share)
     for radius in plan.radii:
-        yield from _parts("erf_beyond", erf_beyond(profile, round(radius * pixel)), found, "beyond", float(radius))
+        beyond = erf_beyond(profile, math.floor(radius * pixel + 1e-6))
+        yield from _parts("erf_beyond", beyond, found, "beyond", float(radius))
     yield Measured("erf_undefined", erf_undefined(profile, found))
     for name, side in zip(("height", "width"), canvas_side(image), strict=True):
-        yield Measured("canvas_side", torch.full((len(image),), side / pixel), factor=name)
+        yield Measured("canvas_side", torch.full((len(image),), float(side)), factor=name)
 
 
 def _parts(metric: str, value: Tensor, found: Tensor, factor: str, level: float) -> Iterator[Measured]:

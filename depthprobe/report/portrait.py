@@ -114,12 +114,15 @@ def _field(source: Source, one: Dense) -> tuple[str, np.ndarray] | None:
     rows = source.probe("receptive_field")
     rows = rows[(rows["model"] == one.model) & (rows["sample"] == one.sample)]
     radius = rows[(rows["metric"] == "erf_radius") & (rows["level"] == WHOLE)]["value"]
-    side = rows[(rows["metric"] == "canvas_side") & (rows["factor"] == "width")]["value"]
-    if radius.empty or side.empty or not math.isfinite(radius.mean()):
+    side = rows[rows["metric"] == "canvas_side"].groupby("factor")["value"].mean()
+    if radius.empty or not {"height", "width"} <= set(side.index) or not math.isfinite(radius.mean()):
         return None
     image = one.arrays["image"]
     height, width = image.shape[:2]
-    reach = radius.mean() / side.mean() * width
+    said = (source.side.get("plans") or {}).get(rows["plan"].iloc[0]) or {}
+    counted = said.get("height")  # rows of the image in whose pixels lengths are stated; None: the network's own
+    down, across = (height / counted,) * 2 if counted else (height / side["height"], width / side["width"])
     y, x = np.mgrid[0:height, 0:width]
-    inside = (abs(x - (width - 1) / 2) <= reach) & (abs(y - (height - 1) / 2) <= reach)
-    return f"receptive field, radius {text.number(radius.mean())} px", kept_picture(image, inside)
+    reach, seen = radius.mean(), counted or side["height"]
+    inside = (abs(x - (width - 1) / 2) <= reach * across) & (abs(y - (height - 1) / 2) <= reach * down)
+    return f"receptive field, radius {text.number(reach)} px of {seen:g} rows", kept_picture(image, inside)

@@ -7,8 +7,9 @@ BARS = (
     "drives) are drawn again."
 )
 
+ROWS = 96  # `presets.HEIGHT`
 PIXEL = (
-    "In an audit a pixel is 1/96 of the image's height, so that networks which read images at other sizes can be "
+    f"In an audit a pixel is 1/{ROWS} of the image's height, so that networks which read images at other sizes can be "
     "compared; in a run it is one of those that each network reads, unless the plan's `height` says otherwise."
 )
 
@@ -177,7 +178,7 @@ RECEPTIVE_FIELD = Topic(
     leads=(
         Lead(
             key="radius90",
-            plain="90 % of what moves its answer at a pixel lies within {} of it",
+            plain=f"in an image of {ROWS} rows, 90 % of what moves its answer at a pixel lies within {{}} of it",
             metric="erf_radius",
             factor=("radius",),
             level=0.9,

@@ -60,9 +60,19 @@ def test_lengths_in_pixels_of_one_height_leave_a_frame_out(frame, divisor):
         model.net[0].forward = lambda x: (
             model.net[0].attn_drop(torch.eye(30).expand(len(x), 1, -1, -1))[:, :, :1, :1] + 1 + 0 * x[:, :1]
         )
-    whole, halved = (attention(model, batch(2), AttentionPlan(height=height)) for height in (None, 8))
+    data = batch(2).cut((0, 16, 0, 24))
+    whole, halved = (attention(model, data, AttentionPlan(height=height)) for height in (None, 8))
     both = [value(table, metric="attention_distance@uniform") for table in (whole, halved)]
     assert np.allclose(both[0], 2 * both[1])
+
+
+def test_a_stretched_canvas_is_measured_on_the_image():
+    """Images of 24x32 read at 16x24: in pixels of a height of 8, a patch of 4 is 2 down and 4 * (8 / 24 * 32) / 24."""
+    table = attention(planted(2), batch(2), AttentionPlan(height=8))
+    y, x = torch.meshgrid(2 * torch.arange(4.0), 16 / 9 * torch.arange(6.0), indexing="ij")
+    places = torch.stack([y, x], -1).reshape(-1, 2)
+    assert np.allclose(value(table, metric="attention_distance@uniform"), float(torch.cdist(places, places).mean()))
+    assert np.allclose(value(table, factor="head", level=1), 16 / 9 * (2 * 4 + 4 * 2) / 6)
 
 
 def test_rows_are_the_distances_of_the_captured_maps():

@@ -49,6 +49,18 @@ def test_lengths_in_pixels_of_one_height_compare_networks_that_read_other_sizes(
             assert (change == 0).all() if radius >= 3 else (change > 1e-4).all(), (times, radius)
 
 
+def test_a_stretched_network_is_asked_about_the_same_part_of_the_image():
+    """Twice the columns: a window of the image that is square reaches twice as many of them across."""
+    plan, model = ContextPlan(queries=3, radii=(1, 3), views=("visible",), height=H), network(size=(H, 2 * W))
+    seen = []
+    model.net.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    context(model, batch(1), plan)
+    fill = (torch.tensor(model.card.fill).view(1, 3, 1, 1) - model.mean) / model.std
+    shown = ((torch.cat(seen[1:]) - fill).abs() > 1e-5).any(1)
+    assert int(shown.any(2).sum(1).max()) == 2 * 3 + 1, "rows of a window that no border cuts"
+    assert int(shown.any(1).sum(1).max()) == 2 * 6 + 1, "columns"
+
+
 def test_a_hidden_window_gives_the_depth_of_the_fill():
     model, data = load_model("oracle:window?r=3"), batch()
     table = context(model, data, ContextPlan(queries=3, radii=(3,), metrics=("mae",)))
@@ -58,11 +70,11 @@ def test_a_hidden_window_gives_the_depth_of_the_fill():
 
 
 def test_windows_are_square_and_cut_at_the_border():
-    found = windows((5, 7), torch.tensor([0, 2 * 7 + 3]), torch.tensor([1, 1]))
-    for j, (cy, cx) in enumerate([(0, 0), (2, 3)]):
+    found = windows((5, 7), torch.tensor([0, 2 * 7 + 3]), torch.tensor([[1.0, 1.0], [1.5, 2.0]]))
+    for j, (cy, cx, down, across) in enumerate([(0, 0, 1, 1), (2, 3, 1.5, 2)]):
         for y in range(5):
             for x in range(7):
-                assert bool(found[j, 0, y, x]) == (max(abs(y - cy), abs(x - cx)) <= 1)
+                assert bool(found[j, 0, y, x]) == (abs(y - cy) <= down and abs(x - cx) <= across)
 
 
 # --- a plain reference: one masked image at a time -------------------------------------------------------------------

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from depthprobe.data.batch import Batch
-from depthprobe.functional.protocol import Protocol, evaluate, get_protocol
+from depthprobe.functional.protocol import Protocol, evaluate, get_protocol, prepare
 from depthprobe.probes.error import error, error_maps, predict
 from depthprobe.probes.registry import PROBES
 from depthprobe.schema import MEASURED
@@ -77,6 +77,20 @@ def test_depths_that_are_none_are_counted_where_they_are_judged():
     none = error(Planted(lambda z: 0 * z), some.replace(valid=some.valid & False), get_protocol("scenes"))
     assert np.isnan(value(none, "nonpositive")).all()
     assert not len(value(error(Planted(lambda z: -z, "affine_depth"), some, get_protocol("scenes")), "nonpositive"))
+
+
+@pytest.mark.parametrize("output", ["metric_depth", "scale_depth"])
+@pytest.mark.parametrize("method", ["scale", "median", "scale_l1", "disparity", "scale_shift", "scale_shift_l1"])
+def test_what_is_said_of_depths_that_are_none_is_how_they_are_judged(method, output):
+    """As the nearest depth; a shift that is fitted moves them to where any other answer is judged."""
+    protocol = dataclasses.replace(get_protocol("scenes"), alignment=((output, method),), floor=1 / 80)
+    model, some = Planted(lambda z: torch.where(z > 1, z - 1, -0.1 * z), output), batch()
+    share = value(error(model, some, protocol), "nonpositive")
+    pred, _ = prepare(predict(model, some.image), some.depth, some.valid, kind=output, protocol=protocol)
+    low = some.valid & (some.depth <= 1)
+    nearest = (pred[low] == protocol.min_depth).all()
+    assert bool(len(share)) == bool(nearest)
+    assert len(share) == (0 if "shift" in method else len(some))
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,20 @@ def test_lengths_in_pixels_of_one_height_compare_networks_that_read_other_sizes(
     assert (value(table, metric="erf_radius", level=1.0) == 2).all()
     assert (value(table, metric="erf_beyond", level=2) == 0).all()
     assert (value(table, metric="erf_beyond", level=1) > 0.01).all()
-    assert (value(table, metric="canvas_side", factor="height") == H).all()
-    assert (value(table, metric="canvas_side", factor="width") == W).all()
+    assert (value(table, metric="canvas_side", factor="height") == times * H).all(), "in the network's own pixels"
+    assert (value(table, metric="canvas_side", factor="width") == times * W).all()
+
+
+def test_a_stretched_network_is_measured_on_the_image():
+    """The same window of 4 pixels each way, of a canvas of twice as many columns: 4 of the image down, 2 across."""
+    model = load_model("oracle:window?r=4")
+    model.card = dataclasses.replace(model.card, size=(H, 2 * W))
+    table = receptive_field(model, batch(), dataclasses.replace(SMALL, radii=(3, 4), height=H))
+    assert (value(table, metric="erf_radius", level=1.0) == 4).all()
+    assert (value(table, metric="canvas_side", factor="width") == 2 * W).all()
+    model.card = dataclasses.replace(model.card, size=(2 * H, W))
+    table = receptive_field(model, batch(), dataclasses.replace(SMALL, radii=(3, 4), height=H))
+    assert (value(table, metric="erf_radius", level=1.0) == 4).all()
 
 
 def test_the_share_of_an_uncut_window_is_its_area():
