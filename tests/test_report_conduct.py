@@ -152,6 +152,15 @@ def test_a_fault_is_said_and_its_edge_is_not(tmp_path, metric):
     assert not any(sentence in w for w in warned(tmp_path / "edge", **{metric: edge}))
 
 
+@pytest.mark.parametrize(("method", "clamped"), [("none", True), ("disparity", False), ("scale_shift", False)])
+def test_depths_outside_are_judged_as_the_nearest_where_nothing_is_fitted(tmp_path, method, clamped):
+    table = well().copy()
+    table.loc[table["metric"] == "out_of_range_share", "value"] = 0.5
+    audits.write_audit(tmp_path, table, maps=0, fits={"metric_depth": method})
+    (said,) = [w for w in conduct.warnings(read_source(tmp_path), Options(n_boot=60)) if "outside the protocol's" in w]
+    assert said.endswith("do not; they are judged as the nearest one." if clamped else "where the true ones do not.")
+
+
 def test_every_check_is_tested():
     assert {check.metric for check in conduct.CHECKS} < set(EDGES)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from depthprobe.data.batch import Batch
+from depthprobe.functional.alignment import ALIGNMENTS
 from depthprobe.functional.conduct import nonpositive
 from depthprobe.functional.conversion import DEPTH_KINDS
 from depthprobe.functional.geometry import resize_map
@@ -43,7 +44,8 @@ def error(model: DepthModel, batch: Batch, plan: Protocol) -> pd.DataFrame:
 
     Convention: `failed`, the share of the judged pixels without a number, and of kinds that are depth up to a scale
     `nonpositive`, that of the pixels where the network puts out 0 or less: both are judged as the nearest
-    depth of the protocol.
+    depth of the protocol. Where the protocol fits a shift to the depth too, 0 says nothing, and there is no
+    `nonpositive`.
 
     Raises:
         ValueError: if the protocol refuses the network's output kind (names the protocols that fit), or its window or
@@ -73,7 +75,8 @@ def _values(raw: Tensor, kind: str, batch: Batch, protocol: Protocol) -> dict[st
     names = protocol.metrics if "failed" in protocol.metrics else (*protocol.metrics, "failed")
     protocol = dataclasses.replace(protocol, metrics=names)
     values = evaluate(raw, batch.depth, batch.valid, kind=kind, protocol=protocol, **known_facts(batch))
-    if kind not in DEPTH_KINDS:
+    shifts = "affine_depth" in ALIGNMENTS.facts(protocol.check(kind))["kinds"]  # what fits that, fits a shift of depth
+    if kind not in DEPTH_KINDS or shifts:
         return values
     whole = resize_map(raw.float(), (batch.depth.shape[-2], batch.depth.shape[-1]), mode=protocol.resize)
     return values | {"nonpositive": nonpositive(whole, prepare_truth(batch.depth, batch.valid, protocol).mask)}

@@ -23,7 +23,8 @@ SCALE = (0.8, 1.25)
 class Check:
     """A share or difference above `limit` (`below`: under it), and what is then said.
 
-    Convention: `{value}` is the mean over samples, or the largest of them (`worst`).
+    Convention: `{value}` is the mean over samples, or the largest of them (`worst`); `{judged}` what becomes of a depth
+    that nothing moves.
     """
 
     metric: str
@@ -41,8 +42,7 @@ CHECKS = (
     Check(
         metric="out_of_range_share",
         limit=0.02,  # a little spills over at the border of the sky, also of good networks
-        say="{value} of its depths lie outside the protocol's where the true ones do not; they are judged as the "
-        "nearest one.",
+        say="{value} of its depths lie outside the protocol's where the true ones do not{judged}.",
     ),
     Check(
         metric="spread",
@@ -85,7 +85,9 @@ def warnings(source: Source, options: estimates.Options) -> list[str]:
         return []
     rows = source.probe("conduct")
     mine = rows[rows["model"] == source.subject]
-    found = [*_kind(source, mine, options), *_scale(mine, options), *_checks(mine), *_seen(source, options),
+    unmoved = head.alignments(source).get(str(source.subject)) == "none"
+    judged = "; they are judged as the nearest one" if unmoved else ""
+    found = [*_kind(source, mine, options), *_scale(mine, options), *_checks(mine, judged), *_seen(source, options),
              *_freer(source)]  # fmt: skip
     asked = sorted({str(one.get("probe")) for one in source.side.get("refused") or []})
     found += [f"It could not be asked by `{p}`: {reason}" for p in asked if (reason := source.refused(p))]
@@ -96,7 +98,7 @@ def warnings(source: Source, options: estimates.Options) -> list[str]:
     return found
 
 
-def _checks(mine: pd.DataFrame) -> list[str]:
+def _checks(mine: pd.DataFrame, judged: str) -> list[str]:
     out = []
     for check in CHECKS:
         values = mine[mine["metric"] == check.metric]["value"].dropna()
@@ -104,7 +106,7 @@ def _checks(mine: pd.DataFrame) -> list[str]:
             continue
         value = float(values.max() if check.worst else values.mean())
         if value < check.limit if check.below else value > check.limit:
-            out.append(check.say.format(value=text.percent(value)))
+            out.append(check.say.format(value=text.percent(value), judged=judged))
     return out
 
 
