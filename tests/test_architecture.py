@@ -10,6 +10,7 @@ import pytest
 
 STAGES = [
     ["schema", "registry", "checks", "memory"],
+    ["leave"],
     ["functional"],
     ["data"],
     ["models"],

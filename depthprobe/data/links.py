@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from depthprobe.leave import says_yes
+
 VARIABLE = "DEPTHPROBE_LINKS"
 
 
@@ -16,9 +18,9 @@ def check_links(paths: Iterable[Path], root: Path, name: str) -> None:
     """Refuse files below `root` that really lie elsewhere, unless DEPTHPROBE_LINKS=1 gives leave.
 
     Raises:
-        ValueError: naming the file, where it leads and how to give leave.
+        ValueError: naming the file, where it leads and how to give leave; if the variable is neither yes nor no.
     """
-    if os.environ.get(VARIABLE, "") not in ("", "0"):
+    if says_yes(VARIABLE, os.environ.get(VARIABLE, "")):
         return
     homes = _homes(root)
     folder = functools.cache(os.path.realpath)
@@ -28,8 +30,8 @@ def check_links(paths: Iterable[Path], root: Path, name: str) -> None:
             real = Path(os.path.realpath(real))
         if not any(real.is_relative_to(home) for home in homes) and real.exists():
             raise ValueError(
-                f"Expected the files of {name} to lie below {root}, but {path} leads to {real}; copy it there, or set "
-                f"{VARIABLE}=1 if you know the link."
+                f"Expected the files of {name} to lie below {root}, but {path} leads to {real}; set "
+                f"{VARIABLE}=1 if the links are yours, or copy it there."
             )
 
 

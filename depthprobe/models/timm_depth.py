@@ -7,13 +7,13 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from depthprobe.checks import check_one_of, first_line
+from depthprobe.checks import first_line
+from depthprobe.leave import says_yes
 from depthprobe.models.adapter import IMAGENET_MEAN, IMAGENET_STD, DepthModel, ModelCard
 from depthprobe.models.decoder import DepthDecoder
 from depthprobe.models.hooks import as_map, evaluating
 from depthprobe.models.options import parse_size, parse_value
 from depthprobe.models.registry import SCHEMES
-from depthprobe.models.trust import SAID
 
 DEPTHS = 4
 HYBRIDS = (
@@ -126,8 +126,7 @@ def timm_model(
 
     Further options go to timm as Python values, e.g. `timm:swin_tiny_patch4_window7_224?embed_dim=36&depths=(2,2,4,2)`.
     """
-    check_one_of("pretrained", pretrained.lower(), SAID)
-    taught = SAID[pretrained.lower()]
+    taught = says_yes("pretrained", pretrained)
     chosen = {key: parse_value(value) for key, value in options.items()}
     net = build(name, size=parse_size(size), width=width, pretrained=taught, seed=seed, **chosen)
     config = timm.get_pretrained_cfg(name) if taught else None

@@ -8,11 +8,10 @@ import contextvars
 import os
 from collections.abc import Iterator
 
-from depthprobe.checks import check_one_of
+from depthprobe.leave import says_yes
 
 VARIABLE = "DEPTHPROBE_TRUST"
 _FILE: contextvars.ContextVar[str] = contextvars.ContextVar("_FILE", default="")  # names networks now, not the user
-SAID = {"": False, "0": False, "no": False, "false": False, "1": True, "yes": True, "true": True}
 
 
 def trusted(option: str = "") -> bool:
@@ -23,9 +22,7 @@ def trusted(option: str = "") -> bool:
     Raises:
         ValueError: if the option or the variable is neither yes nor no.
     """
-    said = (("" if _FILE.get() else option) or os.environ.get(VARIABLE, "")).lower()
-    check_one_of("trust", said, SAID)
-    return SAID[said]
+    return says_yes("trust", ("" if _FILE.get() else option) or os.environ.get(VARIABLE, ""))
 
 
 def require_trust(name: str, runs: str, option: str = "") -> None:

@@ -1,5 +1,6 @@
 """Links in a data set: inside they are followed, out of it only with leave; the root may be one."""
 
+import contextlib
 import os
 import shutil
 
@@ -69,6 +70,19 @@ def test_out_of_the_root_only_with_leave(name, part, place, monkeypatch):
     assert all(
         torch.equal(a.depth, b.depth) and torch.equal(a.image, b.image) for a, b in zip(found, expected, strict=True)
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [("no", f"set {VARIABLE}=1 if the links are yours, or copy"), ("FALSE", "leads to"), ("0", "leads to"),
+     ("maybe", f"Expected `{VARIABLE}` to be one of .*'yes'.*, but got 'maybe'"), ("Yes", ""), ("true", "")],
+)  # fmt: skip
+def test_leave_is_a_yes(said, sentence, place, monkeypatch):
+    WRITERS["folder"](place / "set")
+    moved(place / "set/images/a.png", place / "elsewhere/a.png")
+    monkeypatch.setenv(VARIABLE, said)
+    with pytest.raises(ValueError, match=sentence) if sentence else contextlib.nullcontext():
+        load_dataset("folder", root=place / "set")
 
 
 @pytest.mark.parametrize("name", WRITERS)
