@@ -72,8 +72,12 @@ def check_gradient(output: Any) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """What somebody else's error says, as part of a sentence: its first line that is not blank, else its kind."""
-    return shortened(next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__))
+    """What an error says, as part of a sentence: its first line that is not blank, else its kind.
+
+    Convention: sentences of this package, which begin with "Expected" and end with what to do, keep their end.
+    """
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return shortened(said, 1000 if said.startswith("Expected ") else 300)
 
 
 def shortened(text: str, most: int = 300) -> str:

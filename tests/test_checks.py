@@ -85,3 +85,9 @@ def test_a_long_text_is_cut_between_words_where_there_are_any(text):
     assert len(short) <= 50 and short.endswith(" ...")
     assert text.startswith(short[:-4])
     assert shortened(text, len(text)) == text
+
+
+def test_a_sentence_of_this_package_keeps_what_to_do():
+    many = ", ".join(f"name_{k}" for k in range(50))
+    assert first_line(ValueError(f"Expected one of {many}, but got none; use `scenes`.")).endswith("use `scenes`.")
+    assert first_line(ValueError(f"One of {many} went wrong.")).endswith(" ...")

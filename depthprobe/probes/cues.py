@@ -84,8 +84,8 @@ def cues(model: DepthModel, batch: Batch, plan: CuesPlan) -> pd.DataFrame:
     if not some:
         needed = sorted({CUES.facts(name)["needs"] for name, _ in plan.cues})
         raise ValueError(
-            f"Expected a data set with edits that vary a cue {needed}, but this one offers {offered}; use `scenes`, or "
-            "photographs with depth and intrinsics."
+            f"Expected a data set with one of the edits that vary a cue ({', '.join(needed)}), but this one has none; "
+            "use `scenes`, or photographs with depth and intrinsics."
         )
     answers = _Answers(model, batch, plan.protocol)
     values = [one for name, levels in some for one in _responses(answers, name, levels)]
