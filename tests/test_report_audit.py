@@ -145,11 +145,21 @@ def test_pixels_that_matter_are_named(whole):
 
 
 def test_which_family_it_is_nearer_to(whole):
-    _, _, data = whole
+    _, page, data = whole
     side = {row["trait"]: row["side"] for row in data["frames"]["traits"]}
     assert side["continuity of surfaces"] == "CNNs"
     assert side["reliance on texture"] == side["need for context"] == "Transformers"
     assert side["how far it looks"] == side["reliance on arrangement"] == "undecided"
+    assert "With a single network" not in page.text
+
+
+@pytest.mark.parametrize("left", [("zoo:convnext",), ("zoo:swin",), ("zoo:efficientnet", "zoo:pvt")])
+def test_beside_a_single_network_of_a_family_nothing_is_decided(tmp_path, left):
+    table = audits.make_audit(10, sparse=False)
+    table = table[table["probe"].isin(["error", "texture"]) & ~table["model"].isin(left)]
+    page, data = report(tmp_path, table=table, maps=0)
+    assert trait(data, "reliance on texture")["side"] == "one has but one"
+    assert "With a single network of a family nothing is decided: that one alone would." in page.text
 
 
 def test_a_trait_that_a_family_does_not_have_is_not_counted_as_undecided(tmp_path):

@@ -72,11 +72,19 @@ def test_leaving_out_one_network_is_the_plain_formula():
     assert found["verdict"] == "transformer"
 
 
-def test_a_family_of_one_network_cannot_lose_it():
-    rows = table({"c1": 0.0, "t1": 1.0, "me": 0.9})
-    (found,) = leaning(rows, "me", n_boot=200).to_dict("records")
-    assert found["without_low"] == found["without_high"] == found["estimate"]
-    assert found["verdict"] == "transformer"
+@pytest.mark.parametrize(
+    "at",
+    [{"c1": 0.0, "t1": 1.0}, {"c1": 0.0, "t1": 1.0, "t2": 1.0}, {"c1": 0.0, "c2": 0.0, "t1": 1.0}],
+    ids=["both", "cnn", "transformer"],
+)
+@pytest.mark.parametrize("me", [0.1, 0.9])
+def test_a_family_of_one_network_decides_nothing(at, me):
+    """That single network alone would."""
+    (found,) = leaning(table({**at, "me": me}), "me", n_boot=400).to_dict("records")
+    assert found["p_holm"] < 0.05
+    assert found["low"] > 0 or found["high"] < 0
+    assert np.isnan([found["without_low"], found["without_high"]]).all()
+    assert found["verdict"] == "undecided"
 
 
 def test_it_is_the_plain_formula():

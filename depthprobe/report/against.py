@@ -14,9 +14,9 @@ READ = (
     "means; its bracket says what the paired differences leave open. Nearer to a family: the distance from the mean of "
     "its CNNs less the distance from the mean of its Transformers, so that above 0 is nearer to the Transformers, with "
     "whole groups drawn again for all networks at once. It is decided only where the families differ clearly, the "
-    "subject is clearly off half way, and no single reference decides it; all traits are one family "
-    "of Holm's correction. Everything here is about the networks named, on new images: two or three networks are no "
-    "statement about CNNs or Transformers in general."
+    "subject is clearly off half way, each family has at least two references, and no single one turns it; all traits "
+    "are one family of Holm's correction. Everything here is about the networks named, on new images: two or three "
+    "networks are no statement about CNNs or Transformers in general."
 )
 ALONE = "No reference was measured beside it: run the audit with --against zoo."
 NOTHING = "No trait of it has a value: every number by which networks are compared is undefined for it."
@@ -24,6 +24,7 @@ ONE_KIND = "The references are not of two families, so which of them it is neare
 NEARER = {"nearer": "estimate", "nearer_low": "low", "nearer_high": "high", "nearer_p_holm": "p_holm",
           "nearer_without_low": "without_low", "nearer_without_high": "without_high"}  # fmt: skip
 NAMES = {"cnn": "CNNs", "transformer": "Transformers"}
+SINGLE = "one has but one"
 
 
 def section(
@@ -66,9 +67,11 @@ def _frame(source: Source, found: list[traits.Estimated], near: pd.DataFrame) ->
 
 
 def _side(lean: Any) -> str:
-    """The family that it is nearer to; where one of them has no such number, that."""
+    """The family that it is nearer to; where one of them has no such number, or of one network only, that."""
     if lean is not None and pd.isna(lean.estimate):
         return "one has none"
+    if lean is not None and min(lean.models_a, lean.models_b) < 2:
+        return SINGLE
     return NAMES.get(str(getattr(lean, "verdict", "")), "undecided")
 
 
@@ -106,5 +109,7 @@ def _finding(source: Source, near: pd.DataFrame) -> blocks.Finding | None:
     each = [f"nearer to the {name} in {n}" for name, n in count.items() if n]
     left = len(near) - sum(count.values())
     said = f"of {text.counted(len(near), 'trait')} it is {text.listed([*each, f'undecided in {left}'])}"
-    body = f"{said}, beside {who}. This is about these networks, not about their families."
+    single = near[["models_a", "models_b"]].min(axis=1) < 2
+    alone = " With a single network of a family nothing is decided: that one alone would." if single.any() else ""
+    body = f"{said}, beside {who}.{alone} This is about these networks, not about their families."
     return blocks.Finding(lead="More like the CNNs or the Transformers:", text=body, section=ID, undecided=not each)

@@ -49,9 +49,10 @@ def leaning(
     resamples whole groups, the same for all ("expanded"). Distances are no means, so p has no sign flip of its own: it
     is the larger p of the two differences that a decision needs, of the families (b - a) and of the subject from half
     way between them. It is conservative, since both have to be clear. `without_low`, `without_high`: the ends of what
-    the estimate is when any one network of a family that has others is left out. Verdict: the name of the family that
-    the subject is nearer to where the interval leaves out 0, p_holm <= 1 - level and no single network turns it, else
-    "undecided". The *family* of Holm's correction is as in `compare`.
+    the estimate is when any one network is left out; NaN where that leaves none of its family. Verdict: the name of the
+    family that the subject is nearer to where the interval leaves out 0, p_holm <= 1 - level and no single network
+    turns it, else "undecided"; a family of one network is never decided about, since that network alone would. The
+    *family* of Holm's correction is as in `compare`.
 
     It speaks about these networks on new groups: with few networks in a family it is no statement about architectures
     (see `family_contrast`). A cell in which one side is missing is undecided with NaN.
@@ -75,7 +76,8 @@ def leaning(
     out = pd.DataFrame(_rows(units, by, subject, (a, b), n_boot=n_boot, level=level, seed=seed))
     out = adjust(out, family, level=level)
     sure = out["p_holm"] <= 1 - level
-    to_b, to_a = out[["low", "without_low"]].min(axis=1) > 0, out[["high", "without_high"]].max(axis=1) < 0
+    to_b = out[["low", "without_low"]].min(axis=1, skipna=False) > 0
+    to_a = out[["high", "without_high"]].max(axis=1, skipna=False) < 0
     out["verdict"] = np.select([sure & to_b, sure & to_a], [b, a], "undecided")
     out = out.sort_values(by, kind="stable", ignore_index=True) if by else out
     return out[[*by, "a", "b", *_NUMBERS]]
@@ -122,11 +124,13 @@ def _estimate(
 
 
 def _without_one(mean: np.ndarray, columns: list[np.ndarray]) -> tuple[float, float]:
-    """The smallest and largest gap of means (C,) when each network of a family that has others is left out in turn."""
+    """The smallest and largest gap of means (C,) when each network is left out in turn; NaN if a family has but one."""
     subject, *sides = columns
+    if min(map(len, sides)) < 2:
+        return float("nan"), float("nan")
     fewer = [[np.delete(side, i) if k == j else side for k, side in enumerate(sides)]
-             for j, left in enumerate(sides) for i in range(len(left)) if len(left) > 1]  # fmt: skip
-    found = [_gap(np.array([[mean[c].mean()] for c in (subject, *two)]))[0] for two in fewer or [sides]]
+             for j, left in enumerate(sides) for i in range(len(left))]  # fmt: skip
+    found = [_gap(np.array([[mean[c].mean()] for c in (subject, *two)]))[0] for two in fewer]
     return min(found), max(found)
 
 
