@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from depthprobe.checks import check_one_of
 from depthprobe.data.batch import Batch
@@ -23,7 +23,7 @@ from depthprobe.data.photographs import PhotographEditor
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
-_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")  # not all that PIL knows: EPS would run Ghostscript
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000")  # not all: EPS would run Ghostscript
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 STORES = ("depth", "disparity")
 _RGB_MODES = ("RGB", "L", "RGBA", "LA", "P", "PA", "1", "CMYK", "YCbCr", "RGBX")
@@ -51,8 +51,8 @@ def read_rgb(path: Source, where: str = "", size: tuple[int, int] | None = None)
 
     Convention:
         Grey and palette pictures become RGB with three equal (or looked-up) channels; of 16-bit colour the upper 8
-        bits count; an alpha channel is dropped without blending, so what lies under transparent pixels is used as
-        stored.
+        bits count, of an animation the first picture; an alpha channel is dropped without blending, so what lies under
+        transparent pixels is used as stored.
         size: (h, w) of the depth map. Depth maps carry no EXIF orientation, so a picture that has one is turned if,
             and only if, that gives it this size; where its size fits both ways nothing says which was meant.
 
@@ -251,6 +251,12 @@ def _opened(path: Source, where: str) -> Image.Image:
             return Image.open(path, formats=_FORMATS)
     except FileNotFoundError as error:
         raise missing(path, where) from error
+    except UnidentifiedImageError as error:
+        raise unusable(
+            f"{named(path, where)} to be a complete, readable file",
+            f"it is none of {', '.join(_FORMATS)}",
+            "convert it to one of these, or copy it again if it was one",
+        ) from error
     except _BOMBS as error:
         raise unusable(
             f"{named(path, where)} to have at most {Image.MAX_IMAGE_PIXELS or 0:,} pixels",
