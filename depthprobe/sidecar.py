@@ -59,11 +59,13 @@ def finish_run(work: Work, device: torch.device, *, maps: int, noting: bool = Fa
         who = (work.names[unit.model], unit.probe)
         seconds[who] = seconds.get(who, 0.0) + (note or {}).get("seconds", 0.0)
     table, refused = read_table(work.out), _refused(work, notes)
+    code = [str((note or {}).get("code", "")) for note in notes.values()]
     undefined = table[table["value"].isna()].groupby(["probe", "model", "metric"]).size()
     found = {
         "status": "complete",
         "device": sorted({str((note or {}).get("device", "")) for note in notes.values()}),
-        "code": sorted({str((note or {}).get("code", "")) for note in notes.values()}),
+        "code": sorted(set(code) - {""}),
+        "code_not_recorded": code.count(""),
         "rows": len(table),
         "skipped": skipped,
         "refused": list(refused.values()),

@@ -56,10 +56,18 @@ def test_rows_of_two_states_of_the_code_are_warned_of(tmp_path):
     side = planted.make_sidecar() | {"code": ["a", "b"]}
     said = " ".join(report(tmp_path, planted.make_table(4, sparse=False), side)[1]["warnings"])
     assert "The code that measures changed between parts of this table (2 states of it)" in said
-    side["code"] = ["a"]
+    side["code"] = ["", "a"]
     assert "The code that measures" not in str(
         report(tmp_path, planted.make_table(4, sparse=False), side)[1]["warnings"]
     )
+
+
+@pytest.mark.parametrize(("parts", "said"), [(1, "1 part of this table was"), (3, "3 parts of this table were")])
+def test_parts_whose_code_is_not_recorded_are_counted_and_are_no_state(tmp_path, parts, said):
+    side = planted.make_sidecar() | {"code": ["a"], "code_not_recorded": parts}
+    warnings = " ".join(report(tmp_path, planted.make_table(4, sparse=False), side)[1]["warnings"])
+    assert f"By what state of the code {said} measured is not recorded" in warnings
+    assert "states of it" not in warnings
 
 
 def test_pictures_are_there_before_the_reader_scrolls_to_them(tmp_path):

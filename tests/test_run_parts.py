@@ -9,7 +9,7 @@ import torch
 from depthprobe.cli.measure import describe as study_of
 from depthprobe.models import MODELS
 from depthprobe.run import run
-from depthprobe.schema import read_note, read_sidecar, read_table
+from depthprobe.schema import read_note, read_sidecar, read_table, write_part
 from depthprobe.study import read_study
 
 
@@ -136,6 +136,19 @@ def test_maps_that_cannot_be_made_do_not_end_a_run_that_is_measured(tmp_path):
         with pytest.warns(RuntimeWarning, match="No maps of tiny:[ab] · tiny_gain for .*no map"):
             measure(tiny, tmp_path, refusals="note")
     assert read_sidecar(tmp_path)["status"] == "complete"
+
+
+def test_parts_without_a_recorded_code_are_no_state_of_it(tiny, tmp_path):
+    """As an older version left them."""
+    measure(tiny, tmp_path, n=4)
+    for part in sorted((tmp_path / "parts").glob("*.parquet"))[:2]:
+        note = {k: v for k, v in read_note(part).items() if k != "code"}
+        write_part(read_table(part), part, note)
+    measure(tiny, tmp_path, n=4)
+    side = read_sidecar(tmp_path)
+    assert (len(side["code"]), side["code_not_recorded"]) == (1, 2)
+    measure(tiny, tmp_path, n=4, resume=False)
+    assert read_sidecar(tmp_path)["code_not_recorded"] == 0
 
 
 def test_parts_of_other_code_are_kept_and_counted(tiny, tmp_path, monkeypatch):

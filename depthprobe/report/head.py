@@ -172,10 +172,15 @@ def _data_warnings(source: Source) -> list[str]:
         none = " No difference can be called one with fewer than 6." if groups < DECIDING else ""
         out.append(f"Only {groups} independent groups: intervals are wide, and cover as they say where the means of "
                    f"groups are about normal.{none}")  # fmt: skip
-    if (states := len(source.side.get("code") or [])) > 1:
+    if (states := len(set(source.side.get("code") or []) - {""})) > 1:
         out.append(
             f"The code that measures changed between parts of this table ({states} states of it), so that numbers may "
             "not be comparable; measure anew with --no-resume."
+        )
+    if unknown := source.side.get("code_not_recorded"):
+        out.append(
+            f"By what state of the code {text.counted(unknown, 'part')} of this table {_were(unknown)} measured is not "
+            "recorded, so that numbers may not be comparable; measure anew with --no-resume."
         )
     if source.side.get("status", "complete") != "complete":
         out.append("The run is not complete: start it again to measure the rest, then write this page anew.")
