@@ -364,6 +364,9 @@ def test_trust_is_given_to_the_schemes_that_ask_for_it():
         with_trust(name) for name in ("hf:a/b", "ckpt:x.pt?model=timm:resnet18", "onnx:net.onnx", "py:m:f", "zoo:pvt")
     ]
     assert got == ["hf:a/b?trust=1", "ckpt:x.pt?model=timm:resnet18&trust=1", "onnx:net.onnx", "py:m:f", "zoo:pvt"]
+    for said in ("hf:a/b?trust=1", "hf:a/b?revision=main&trust=0", "torchhub:a/b:c?trust="):
+        assert with_trust(said) == said
+    assert with_trust("hf:a/b?") == "hf:a/b?trust=1"
 
 
 def test_help_teaches_with_examples():

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import parse_qsl
 
 import typer
 
@@ -88,12 +89,14 @@ def audit(
 
 
 def with_trust(model: str) -> str:
-    """A model's name with the option that lets its file run code, where files of its kind can."""
+    """A model's name with the option that lets its file run code, where files of its kind can and it says nothing."""
     from depthprobe.models import SCHEMES
 
-    scheme = model.partition(":")[0]
+    base, _, query = model.partition("?")
+    scheme = base.partition(":")[0]
     can = scheme in SCHEMES and TRUST in inspect.signature(SCHEMES[scheme]).parameters
-    return f"{model}{'&' if '?' in model else '?'}{TRUST}=1" if can else model
+    said = TRUST in dict(parse_qsl(query, keep_blank_values=True))
+    return f"{base}?{query}{'&' if query else ''}{TRUST}=1" if can and not said else model
 
 
 def _trained(

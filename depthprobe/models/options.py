@@ -32,7 +32,8 @@ def read_options(name: str, factory: Callable[..., Any], texts: Mapping[str, str
     """The options in a model's name as its factory takes them: numbers where the default is one, else the text.
 
     Raises:
-        ValueError: naming an option that the factory does not have, or one that is no number.
+        ValueError: naming an option that the factory does not have, one that is no number, or one without a value where
+            the default is another.
     """
     parameters = inspect.signature(factory).parameters.values()
     known = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
@@ -40,6 +41,8 @@ def read_options(name: str, factory: Callable[..., Any], texts: Mapping[str, str
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters):
         own = f"options of {name} to be among {sorted(known)}" if known else f"{name} without options of its own"
         raise ValueError(f"Expected {own}, but got {unknown}.{did_you_mean(unknown[0], known)}")
+    if empty := [option for option, text in texts.items() if not text and known.get(option) != ""]:
+        raise ValueError(f"Expected options of {name} with a value, but got {empty} without; leave them out.")
     return {option: _read(name, option, text, known.get(option)) for option, text in texts.items()}
 
 

@@ -48,11 +48,11 @@ def load_model(name: str) -> DepthModel:
 
 
 def _options(name: str, query: str) -> dict[str, str]:
-    """The options after a name's question mark, each once and with a value."""
+    """The options after a name's question mark, each once."""
     pairs = parse_qsl(query, keep_blank_values=True)
     keys = [key for key, _ in pairs]
-    if wrong := [key for key, text in pairs if keys.count(key) > 1 or (not text and key not in OPTIONS)]:
-        raise ValueError(f"Expected every option of {name} once and with a value, but {wrong} are not.")
+    if wrong := [key for key in dict.fromkeys(keys) if keys.count(key) > 1]:
+        raise ValueError(f"Expected every option of {name} once, but got {wrong} more often; leave one of each.")
     return dict(pairs)
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from depthprobe.models import load_model
+from depthprobe.models.options import read_options
 
 
 @pytest.mark.parametrize(
@@ -21,9 +22,11 @@ from depthprobe.models import load_model
         ("py:torch.nn:Identity?multiple=q", "option `multiple` of py: to be a whole number"),
         ("py:torch.nn:Identity?size=64x70&multiple=14", r"`size` of py:.* to be a multiple of 14, but got \(64, 70\)"),
         ("py:torch.nn:Identity?size=²x4", "HEIGHTxWIDTH"),
-        ("oracle:window?r=9&r=3", r"every option .* once and with a value, but \['r', 'r'\] are not"),
-        ("oracle:window?r=9&x", r"every option .* once and with a value, but \['x'\] are not"),
-        ("oracle:window?r=", "once and with a value"),
+        ("oracle:window?r=9&r=3", r"every option of oracle:window.* once, but got \['r'\] more often; leave"),
+        ("oracle:window?r=9&x", r"options of oracle:window to be among \['r'\], but got \['x'\]"),
+        ("oracle:window?r=", r"options of oracle:window with a value, but got \['r'\] without; leave them out"),
+        ("py:torch.nn:Identity?output", r"options of py: with a value, but got \['output'\] without; leave"),
+        ("timm:test_convnext?size=&pretrained=", r"timm: with a value, but got \['size', 'pretrained'\] without"),
         ("timm:test_convnext?pretrained=maybe", "Expected `pretrained` to be one of .*'false'.*, but got 'maybe'"),
         ("timm:test_convnext?in_chans=1", r"`test_convnext` to read images \(3, 96, 128\), but: Given groups"),
     ],
@@ -31,6 +34,19 @@ from depthprobe.models import load_model
 def test_an_option_that_does_not_fit_is_named(name, said):
     with pytest.raises(ValueError, match=said):
         load_model(name)
+
+
+def test_an_option_without_a_value_is_the_default_where_that_is_nothing():
+    def factory(path, *, revision="", trust="", n=3, **others):
+        return path
+
+    empty = {"revision": "", "trust": ""}
+    assert read_options("x:", factory, empty) == empty
+    for option in ("n", "other"):
+        with pytest.raises(ValueError, match=rf"with a value, but got \['{option}'\]"):
+            read_options("x:", factory, {**empty, option: ""})
+    with pytest.raises(FileNotFoundError, match="neither"):
+        load_model("hf:./nowhere?revision=&trust=")
 
 
 def test_numbers_are_read_as_their_defaults_are():
