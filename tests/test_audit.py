@@ -15,11 +15,11 @@ from depthprobe.audit.training import recipe_for, train_bare
 from depthprobe.cli import app
 from depthprobe.cli.auditing import next_command, with_trust
 from depthprobe.data import load_dataset
-from depthprobe.functional.protocol import get_protocol
+from depthprobe.functional.protocol import evaluate, get_protocol
 from depthprobe.models import MODELS, DepthModel, load_model
 from depthprobe.probes import PROBES
 from depthprobe.report import topics_vision
-from depthprobe.schema import read_sidecar, read_table
+from depthprobe.schema import plan_id, read_sidecar, read_table
 
 TINY = {"n": 3, "size": (24, 32)}
 ASKED = set(PROBES.names()) - {"attribution", "learned_mask", "representation"}
@@ -211,8 +211,6 @@ def test_a_protocol_that_refuses_a_kind_gets_the_alignment_made_for_it():
     assert made.check("affine_disparity") == "disparity"
     assert (made.floor, made.crop) == (0.1, get_protocol("bts_nyu").crop)
     depth = 1 + 8 * torch.rand(1, 1, 480, 640, generator=torch.Generator().manual_seed(0))
-    from depthprobe.functional.protocol import evaluate
-
     valid = torch.ones_like(depth, dtype=torch.bool)
     assert float(evaluate(3 / depth + 1, depth, valid, kind="affine_disparity", protocol=made)["abs_rel"]) < 1e-4
 
@@ -230,6 +228,21 @@ def test_a_reference_of_a_kind_that_the_protocol_refuses_is_judged_too():
     both = presets.judging("bts_nyu", "affine_depth", ["affine_disparity", "metric_depth"])
     assert both.name == "bts_nyu+affine_depth+affine_disparity"
     assert [both.check(k) for k in ("metric_depth", "affine_disparity")] == ["scale_shift", "disparity"]
+
+
+def test_a_reference_that_is_fitted_leaves_the_numbers_of_a_network_that_is_not():
+    named = presets.judging("bts_nyu", "metric_depth", ["affine_disparity"])
+    fitted = presets.judging("bts_nyu", "affine_disparity")
+    assert named.name == fitted.name
+    assert plan_id(named) != plan_id(fitted)
+    depth = 1 + 8 * torch.rand(1, 1, 480, 640, generator=torch.Generator().manual_seed(0))
+    valid = torch.ones_like(depth, dtype=torch.bool)
+    plain, beside, free = (
+        evaluate(1.3 * depth, depth, valid, kind="metric_depth", protocol=protocol)
+        for protocol in (get_protocol("bts_nyu"), named, fitted)
+    )
+    assert beside == plain
+    assert float(free["abs_rel"]) < 1e-4 < float(plain["abs_rel"])
 
 
 def test_a_slip_costs_no_audit_that_lies_in_the_folder(audited):
