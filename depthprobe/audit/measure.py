@@ -108,7 +108,10 @@ def _beside(against: str | Sequence[str], data: Dataset, subject: DepthModel) ->
     others = {one: model for one, model in found.items() if not same(model, subject)}
     cards = [(model.card.name, model.card.tag) for model in (subject, *others.values())]
     if twice := [f"{name}.{tag}" for name, tag in dict.fromkeys(cards) if cards.count((name, tag)) > 1]:
-        raise ValueError(f"Expected every network to have its own name or tag, but got {twice} twice; add ?tag=NAME.")
+        raise ValueError(
+            f"Expected every network to have its own name or tag, but got {twice} twice; give one another tag, in its "
+            "ModelCard if it has one of its own, else by ?tag=NAME."
+        )
     return others
 
 

@@ -49,7 +49,9 @@ def declared_card(
     check_range("multiple", multiple, 1, 1e6)
     sides = parse_size(said["size"]) if said.get("size") else size
     if sides and any(side % multiple for side in sides):
-        raise ValueError(f"Expected `size` of {name} to be a multiple of {multiple}, but got {sides}.")
+        near = "x".join(str(max(1, round(side / multiple)) * multiple) for side in sides)
+        way = f"say size={near}, or leave out `multiple`" if said.get("size") else "leave out `multiple`"
+        raise ValueError(f"Expected `size` of {name} to be a multiple of {multiple}, but got {sides}; {way}.")
     return ModelCard(
         name=name,
         tag=said.get("tag", tag),

@@ -48,10 +48,9 @@ def checkpoint(path: str, *, model: str = "", trust: str = "") -> DepthModel:
     try:
         base.net.load_state_dict(state)
     except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines()[1:3]]
-        raise ValueError(
-            f"Expected the weights in {file} to fit {base.card.name}, but: {shortened(' '.join(lines))}"
-        ) from error
+        lines = str(error).splitlines()
+        said = " ".join(shortened(line.strip(), 150) for line in lines[1:3] or lines)
+        raise ValueError(f"Expected the weights in {file} to fit {base.card.name}, but: {said}") from error
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
     card = dataclasses.replace(base.card, name=f"ckpt:{file.parent.name}/{file.stem}", tag=digest[:8], digest=digest)
     return DepthModel(base.net, card)
@@ -124,7 +123,10 @@ def from_python(path: str, *, multiple: int = 1, **options: str) -> DepthModel:
         ) from error
     if isinstance(net, DepthModel):
         if options or multiple != 1:
-            raise ValueError(f"Expected {path} without options, since it returns a DepthModel, whose card says all.")
+            raise ValueError(
+                f"Expected {path} without options, since it returns a DepthModel, whose card says all; set them in its "
+                "ModelCard."
+            )
         return net
     if not isinstance(net, nn.Module):
         raise ValueError(f"Expected {path}() to return a torch.nn.Module, but got {type(net).__name__}.")

@@ -20,7 +20,10 @@ from depthprobe.models.options import read_options
         ("timm:test_convnext?size=32", "HEIGHTxWIDTH"),
         ("mask:conv?of=zoo:pvt&budget=abc", "option `budget` of mask: to be a number"),
         ("py:torch.nn:Identity?multiple=q", "option `multiple` of py: to be a whole number"),
-        ("py:torch.nn:Identity?size=64x70&multiple=14", r"`size` of py:.* to be a multiple of 14, but got \(64, 70\)"),
+        (
+            "py:torch.nn:Identity?size=64x5&multiple=14",
+            r"`size` of py:.* to be a multiple of 14, but got \(64, 5\); say size=70x14, or leave out `multiple`",
+        ),
         ("py:torch.nn:Identity?size=²x4", "HEIGHTxWIDTH"),
         ("oracle:window?r=9&r=3", r"every option of oracle:window.* once, but got \['r'\] more often; leave"),
         ("oracle:window?r=9&x", r"options of oracle:window to be among \['r'\], but got \['x'\]"),

@@ -130,8 +130,8 @@ def test_a_factory_may_return_a_ready_model(module, monkeypatch):
     monkeypatch.setattr(sys.modules.get(module) or __import__(module), "build", lambda: ready)
     assert load_model(f"py:{module}:build") is ready
     assert isinstance(ready, nn.Module)
-    for option in ("output=affine_disparity", "multiple=14"):
-        with pytest.raises(ValueError, match="without options, since it returns a DepthModel"):
+    for option in ("output=affine_disparity", "multiple=14", "tag=a"):
+        with pytest.raises(ValueError, match=r"it returns a DepthModel, whose card says all; set .* its ModelCard"):
             load_model(f"py:{module}:build?{option}")
 
 
@@ -187,6 +187,22 @@ def test_a_file_without_weights_by_name_says_so(tmp_path, content):
     torch.save(content, tmp_path / "w.pt")
     with pytest.raises(ValueError, match="weights by name"):
         load_model(f"ckpt:{tmp_path / 'w.pt'}?model=timm:convnext_atto")
+
+
+def test_of_weights_that_do_not_fit_both_lists_are_told(tmp_path):
+    save_file({f"a_foreign_layer.{i}": torch.zeros(1) for i in range(99)}, tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match=r"but: Missing key.* \.\.\. Unexpected key.*a_foreign_layer\.0.* \.\.\.$"):
+        load_model(f"ckpt:{tmp_path / 'w.safetensors'}?model=timm:convnext_atto")
+
+
+def test_an_error_of_one_line_is_told_too(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise RuntimeError("no room\n")
+
+    save_file(trained().state_dict(), tmp_path / "w.safetensors")
+    monkeypatch.setattr(nn.Module, "load_state_dict", refuse)
+    with pytest.raises(ValueError, match=r"but: no room$"):
+        load_model(f"ckpt:{tmp_path / 'w.safetensors'}?model=timm:convnext_atto")
 
 
 def test_truncated_weights_and_weights_of_another_shape_say_so(tmp_path):
