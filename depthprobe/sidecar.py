@@ -17,6 +17,7 @@ from depthprobe.functional.selection import SELECTORS
 from depthprobe.gallery import RULE, choose_samples, indices_of, pack_map
 from depthprobe.models import DepthModel
 from depthprobe.probes import PROBES
+from depthprobe.probes.cost import outside_torch
 from depthprobe.provenance import circumstances, digest, plain
 from depthprobe.schema import plan_id, read_note, read_table, write_atomic
 from depthprobe.study import describe, judged_by, to_toml
@@ -125,8 +126,7 @@ def _data_record(work: Work) -> dict[str, Any]:
 
 def _model_record(work: Work, number: int) -> dict[str, Any]:
     who, model = work.identity["models"][number], work.models[number]
-    count = sum(p.numel() for p in model.parameters())
-    known = count if count or model.card.family == "oracle" else None  # an ONNX file's are not seen from here
+    known = None if outside_torch(model) else sum(p.numel() for p in model.parameters())
     return {**who["card"], "weights": who["weights"], "parameters": known, "facts": model.card.facts}
 
 

@@ -138,6 +138,15 @@ def test_maps_that_cannot_be_made_do_not_end_a_run_that_is_measured(tmp_path):
     assert read_sidecar(tmp_path)["status"] == "complete"
 
 
+@pytest.mark.parametrize(("outside", "known"), [(True, None), (False, 0)])
+def test_parameters_are_unknown_where_torch_does_not_see_them(tiny, tmp_path, outside, known):
+    model = tiny.model("tiny:a")
+    model.net = torch.nn.AvgPool3d((3, 1, 1))  # of the colours
+    model.net.outside_torch = outside
+    measure(tiny, tmp_path, [model], n=2)
+    assert read_sidecar(tmp_path)["models"][0]["parameters"] == known
+
+
 def test_parts_without_a_recorded_code_are_no_state_of_it(tiny, tmp_path):
     """As an older version left them."""
     measure(tiny, tmp_path, n=4)

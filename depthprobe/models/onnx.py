@@ -94,6 +94,8 @@ class OnnxNet(nn.Module):
     Convention: `fixed` is the (h, w), `batch` the number of images that the graph demands (None: any).
     """
 
+    outside_torch = True
+
     def __init__(self, session: Any, name: str, output: str = "") -> None:
         super().__init__()
         self.session, self.name = session, name

@@ -67,19 +67,26 @@ def cost(model: DepthModel, batch: Batch, plan: CostPlan) -> pd.DataFrame:
     those of convolutions, matrix products and attention, two for each multiplication; operations that torch has no
     formula for do not count. Latency (ms) is the median of wall clock times. Peak memory (MB) is above weights and
     image: of CUDA its allocator's peak, elsewhere that of all tensors that live at the same time, without what an
-    operation allocates and frees within itself. A network that computes outside of torch (an ONNX file) shows it
-    neither parameters nor operations: of such a one only the latency is known, the rest is NaN.
+    operation allocates and frees within itself. Of a network that computes where torch does not see it (an ONNX file;
+    see `outside_torch`) only the latency is known, the rest is NaN.
     """
-    images, found = _canvases(model, batch, plan), []
+    images, found, unseen = _canvases(model, batch, plan), [], outside_torch(model)
     with torch.no_grad(), evaluating(model), threads(plan.threads):
         for one in images.split(1):
             counts, most = counted(model, one)
-            seen = (float(parameters(model)), flops(counts), peak_memory(most))
-            known = seen if any(seen[:2]) or model.card.family == "oracle" else (math.nan,) * 3
+            known = (math.nan,) * 3 if unseen else (float(parameters(model)), flops(counts), peak_memory(most))
             found.append((*known, latency(1, _seconds(model, one, plan))))
     names = ("parameters", "flops", "peak_memory", "latency")
     columns = torch.tensor(found, dtype=torch.float64).view(-1, len(names)).unbind(1)
     return frame(batch.sample, [Measured(name, x) for name, x in zip(names, columns, strict=True)])
+
+
+def outside_torch(model: torch.nn.Module) -> bool:
+    """Whether a layer says of itself, by `outside_torch = True`, that it has weights or computes where torch sees none.
+
+    A network without parameters and operations is no such one: a prior has none.
+    """
+    return any(getattr(layer, "outside_torch", False) for layer in model.modules())
 
 
 def _canvases(model: DepthModel, batch: Batch, plan: CostPlan) -> Tensor:

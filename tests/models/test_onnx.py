@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 from depthprobe.functional.attribution import attribute
 from depthprobe.functional.receptive import input_energy
 from depthprobe.models import load_model
+from depthprobe.probes.cost import outside_torch
 
 FLOAT, HALF, DOUBLE, WHOLE = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.INT32
 
@@ -101,6 +102,12 @@ def test_a_transformer_is_told_by_its_softmax(file):
     assert load_model(f"onnx:{write(file)}").card.family == "cnn"
     soft = helper.make_node("Softmax", ["y"], ["z"])
     assert load_model(f"onnx:{write(file, nodes=[soft], outputs=['z'])}").card.family == "transformer"
+
+
+def test_it_says_that_torch_does_not_see_it(file):
+    """Without parameters it would be the cheapest network of all."""
+    assert outside_torch(load_model(f"onnx:{write(file)}"))
+    assert not outside_torch(load_model("oracle:row"))
 
 
 def test_whoever_asks_for_gradients_gets_one_sentence(file, image):

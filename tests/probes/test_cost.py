@@ -146,15 +146,30 @@ def test_what_a_network_does_outside_of_torch_is_not_counted_as_nothing():
     """An ONNX file has parameters and operations, of which torch sees none: 0 would be the best network of all."""
 
     class Outside(nn.Module):
+        outside_torch = True
+
         def forward(self, x):
             return torch.from_numpy(x.numpy().mean(1, keepdims=True))
 
-    found = cost(model(Outside()), batch(2), ONCE)
-    for name in ("parameters", "flops", "peak_memory"):
-        assert np.isnan(value(found, name)).all(), name
-    assert min(value(found, "latency")) > 0
-    none = cost(load_model("oracle:row"), batch(1), ONCE)
-    assert value(none, "parameters") == value(none, "flops") == [0], "known to be nothing"
+    for net in (Outside(), nn.Sequential(nn.Conv2d(3, 3, 1), Outside())):  # of a part, the sum would be of the rest
+        found = cost(model(net), batch(2), ONCE)
+        for name in ("parameters", "flops", "peak_memory"):
+            assert np.isnan(value(found, name)).all(), name
+        assert min(value(found, "latency")) > 0
+
+
+class Prior(nn.Module):
+    """The farther, the higher in the image."""
+
+    def forward(self, x):
+        return (10 - torch.linspace(0, 9, x.shape[-2]).view(1, 1, -1, 1)).expand(len(x), 1, *x.shape[-2:])
+
+
+@pytest.mark.parametrize("named", [model(Prior()), "oracle:row"], ids=["of a user", "oracle"])
+def test_a_network_without_parameters_and_products_is_known_to_have_none(named):
+    found = cost(load_model(named) if isinstance(named, str) else named, batch(1), ONCE)
+    assert value(found, "parameters") == value(found, "flops") == [0]
+    assert np.isfinite(value(found, "peak_memory")).all()
 
 
 def test_it_has_as_many_passes_as_it_says_and_leaves_the_threads():
