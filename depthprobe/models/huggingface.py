@@ -163,8 +163,9 @@ def _card(title: str, net: HuggingFaceNet, processor: Any, facts: dict[str, Any]
 def _of_size(reading: Reading, size: tuple[int, int]) -> Reading:
     """The same reading at one size, whatever the image's."""
     fixed = dataclasses.replace(reading, size=size, aspect="stretch", inner=None, frame="")
-    if fixed.canvas_size(*size) != size:
+    if (near := fixed.canvas_size(*size)) != size:
         raise ValueError(
-            f"Expected `size` to be a multiple of {fixed.multiple}, as its image processor says, but got {size}."
+            f"Expected `size` to be a multiple of {fixed.multiple}, as its image processor says, but got {size}; say "
+            f"size={near[0]}x{near[1]}."
         )
     return fixed

@@ -9,7 +9,7 @@ from typing import Any
 
 from depthprobe.checks import shortened
 from depthprobe.models.huggingface_types import TYPES
-from depthprobe.models.trust import require_trust
+from depthprobe.models.trust import require_trust, trusted
 
 CONFIG, PROCESSOR, WHOLE_PROCESSOR, ADAPTER = (
     "config.json", "preprocessor_config.json", "processor_config.json", "adapter_config.json",
@@ -19,7 +19,7 @@ PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 ID = re.compile(r"[\w.-]+/[\w.-]+")
 IMPLEMENTATION = re.compile(r"_?(attn|experts)_implementation(_internal)?")
 OWN = (None, "eager", "sdpa")
-"""Implementations of attention that torch has; others are kernels, which transformers fetches from the hub."""
+"""Implementations that need nothing more; OWNER/NAME is a kernel of the hub, others need packages or a stand-in."""
 
 
 def folder_of(name: str, revision: str, pickles: bool) -> Path:
@@ -95,6 +95,11 @@ def config_of(folder: Path, title: str, trust: str, local: bool) -> dict[str, An
     """
     file = folder / CONFIG
     config, processor = _read(file), processor_of(folder)[1]
+    if (other := next(_stand_ins(config), None)) and not trusted(trust):
+        raise ValueError(
+            f"Expected {file} to name a way to compute that needs no more than torch, but {other[0]} is {other[1]!r}; "
+            f"set it to {'sdpa' if 'attn' in other[0] else 'eager'} {'there' if local else 'in a copy of the folder'}."
+        )
     if code := sorted({*_code(config), *_code(processor)}):
         require_trust(title, f"running the code that comes with it ({', '.join(code)})", trust)
     elif config.get("model_type") not in [*TYPES, *_known()]:
@@ -103,7 +108,10 @@ def config_of(folder: Path, title: str, trust: str, local: bool) -> dict[str, An
             f"{config.get('model_type')!r}."
         )
     if (folder / ADAPTER).is_file():
-        raise ValueError(f"Expected {folder} to hold a whole network, but it is an adapter; merge it and save that.")
+        raise ValueError(
+            f"Expected {folder} to hold a whole network, but it is an adapter; merge it and save that (or remove "
+            f"{ADAPTER}, if the weights are merged)."
+        )
     if config.get("quantization_config"):
         raise ValueError(f"Expected {file} to be of plain weights, but they are quantized; dequantize and save them.")
     for key, value in _entries(config):
@@ -137,7 +145,15 @@ def _code(config: dict[str, Any]) -> Iterator[str]:
         if key == "auto_map":
             yield from (shortened(str(part[0] if isinstance(part, list) and part else part)) for part in parts)
         elif IMPLEMENTATION.fullmatch(key):
-            yield from (f"the kernel {shortened(str(part))}" for part in parts if part not in OWN)
+            yield from (f"the kernel {shortened(str(part))}" for part in parts if "/" in str(part))
+
+
+def _stand_ins(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Implementations by a bare name, for which transformers may fetch a kernel of its choice; with their key."""
+    for key, value in _entries(config):
+        if IMPLEMENTATION.fullmatch(key):
+            parts = list(value.values()) if isinstance(value, dict) else [value]
+            yield from ((key, shortened(str(part))) for part in parts if part not in OWN and "/" not in str(part))
 
 
 def weights_of(folder: Path, config: dict[str, Any], title: str, trust: str) -> list[Path]:

@@ -190,9 +190,11 @@ def _filter(processor: Any) -> str:
 def _size(processor: Any) -> tuple[int, int]:
     size = processor.size
     sides = [size[k] if isinstance(size, dict) else getattr(size, k, None) for k in ("height", "width")]
-    whole = [side for side in sides if isinstance(side, int) and 0 < side <= LARGEST]
+    whole = [int(side) for side in sides if isinstance(side, int | float) and 0 < side <= LARGEST and side % 1 == 0]
     if len(whole) != 2:
-        raise ValueError(f"Expected `size` of the image processor to have sides in 1..{LARGEST}, but got {sides}.")
+        raise ValueError(
+            f"Expected `size` of the image processor to have whole sides in 1..{LARGEST}, but got {sides}."
+        )
     return whole[0], whole[1]
 
 

@@ -1,6 +1,7 @@
 """`hf:`: every depth type of transformers, built small, saved as users save it, and read back."""
 
 import json
+import math
 import socket
 
 import pytest
@@ -249,6 +250,18 @@ def test_what_a_file_leaves_open_is_as_in_transformers(change, folders, tmp_path
     expected = processed(AutoImageProcessor.from_pretrained(tmp_path), image)
     got = load_model(f"hf:{tmp_path}").prepare(image)
     assert torch.allclose(got, expected, atol=1e-4 * expected.abs().max().item())
+
+
+def test_whole_sides_may_be_written_as_any_number(folders, tmp_path):
+    file = copied(folders["depth_anything"], tmp_path) / "preprocessor_config.json"
+    edited(file, size={"height": 42, "width": 56})
+    expected = load_model(f"hf:{tmp_path}").reading
+    edited(file, size={"height": 42.0, "width": 56.0})
+    assert load_model(f"hf:{tmp_path}").reading == expected
+    for side in (42.5, 0.0, math.inf, math.nan, "42"):
+        edited(file, size={"height": side, "width": 56.0})
+        with pytest.raises(ValueError, match=r"to have whole sides in 1\.\.10000, but got|describe an image processor"):
+            load_model(f"hf:{tmp_path}")
 
 
 def copied(folder, to):

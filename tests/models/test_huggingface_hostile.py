@@ -151,14 +151,25 @@ BROKEN = {
     "a kernel of the hub": (kernel("attn_implementation"), "leave before running .*the kernel kernels-community/evil"),
     "a kernel by its inner name": (kernel("_attn_implementation"), "leave before running .*the kernel"),
     "a kernel that stands in": (
-        lambda f: edit(f / "config.json", attn_implementation="flash_attention_2"), "the kernel flash_attention_2",
+        lambda f: edit(f / "config.json", attn_implementation="flash_attention_2"),
+        "attn_implementation is 'flash_attention_2'; set it to sdpa there",
+    ),
+    "attention by a bare name": (
+        lambda f: edit(f / "config.json", backbone_config={"_attn_implementation": {"": "flex_attention"}}),
+        "no more than torch, but _attn_implementation is 'flex_attention'; set it to sdpa there",
+    ),
+    "experts by a bare name": (
+        lambda f: edit(f / "config.json", experts_implementation="grouped_mm"), "is 'grouped_mm'; set it to eager",
     ),
     "kernels by part": (
         lambda f: edit(f / "config.json", attn_implementation={"": "sdpa", "backbone": "a/b"}), "the kernel a/b",
     ),
     "weights elsewhere": (lambda f: edit(f / "config.json", transformers_weights="../w.safetensors"), "beside it, but"),
     "weights by a number": (lambda f: edit(f / "config.json", transformers_weights=7), "files beside it, but got 7"),
-    "an adapter": (lambda f: (f / "adapter_config.json").write_text("{}"), "a whole network, but it is an adapter"),
+    "an adapter": (
+        lambda f: (f / "adapter_config.json").write_text("{}"),
+        r"a whole network, but it is an adapter; merge .* \(or remove adapter_config\.json, if the weights are merged",
+    ),
     "quantized weights": (
         lambda f: edit(f / "config.json", quantization_config={"quant_method": "fp8"}), "but they are quantized",
     ),
@@ -223,7 +234,8 @@ def test_a_pickle_with_code_does_not_run_even_with_leave(folder, monkeypatch):
     [("hf:./nowhere", "Expected a folder at nowhere or an id"), ("hf:nowhere", "there is neither"),
      ("hf:/no/such/folder", "there is neither"), ("hf:", "there is neither"), ("hf:a/../b", "there is neither"),
      ("hf:{}?revision=main", "no `revision` for a folder"), ("hf:{}?output=dept", "Expected `output` to be one of"),
-     ("hf:{}?size=big", "HEIGHTxWIDTH"), ("hf:{}?size=50x50", "multiple of 32"), ("hf:{}?mean=coco", "Expected `mean`"),
+     ("hf:{}?size=big", "HEIGHTxWIDTH"), ("hf:{}?size=50x50", r"multiple of 32, .*; say size=32x32\.$"),
+     ("hf:{}?mean=coco", "Expected `mean`"),
      ("hf:{}?family=rnn", "Expected `family`"), ("hf:{}?sise=64x64", "Did you mean `size`"),
      ("hf:{}?trust=perhaps", "Expected `trust`")],
 )  # fmt: skip
