@@ -201,7 +201,7 @@ NAMES = {
     "a name that is no UTF-8": named(os.fsdecode(b"caf\xe9"), r"sample ids of printable characters, but got 'caf"),
     "a name of two lines": named("a\nb", r"sample ids of printable characters, but got 'a\\nb'"),
     "a link to another folder": Case(
-        _linked, r"b\.png leads to .*elsewhere\.png; copy it there, or set DEPTHPROBE_LINKS"
+        _linked, r"b\.png leads to .*elsewhere\.png; set DEPTHPROBE_LINKS=1 if the links are yours, or copy it there"
     ),
     "a link within the folder": Case(_linked_within, is_finite),
     "a link to nothing": Case(_dangling, r"a file at .*00002\.png .*but there is none", skipped=True),

@@ -70,7 +70,8 @@ NETWORKS = {
     "a mask": outputs("return x[:, :1] > 0", r"real numbers, but got torch\.bool"),
     "a tuple": outputs("return (None, torch.full_like(x[:, :1], 3.0))", is_finite),
     "a depth and its confidence": outputs(
-        "y = x[:, :1].abs(); return y + 1, y", r"net\.py:N to return one map, but got 2 .*; return the depth alone"
+        "y = x[:, :1].abs(); return y + 1, y",
+        r"net\.py:N to return one map, but got 2 .*; say which it is by .*, or return the depth alone",
     ),
     "an empty tuple": outputs("return ()", rf"{MAP}, but got tuple"),
     "nothing": outputs("return None", rf"{MAP}, but got NoneType"),
