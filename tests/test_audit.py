@@ -372,6 +372,12 @@ def test_naming_the_network_itself_as_a_reference_is_refused(folder):
         assert "to name other networks than the audited one" in text.replace("\n", " ")
 
 
+def test_two_networks_that_could_not_be_told_apart_are_refused_with_the_ways_on(folder):
+    name = "py:net_of_a_user:build"
+    text = call(name, *SMALL, "--out", "alike", "--against", f"{name}?output=scale_depth", code=2).stderr
+    assert "another tag, in its ModelCard if it has one of its own, else by ?tag=NAME" in " ".join(text.split())
+
+
 def test_trust_is_given_to_the_schemes_that_ask_for_it():
     got = [
         with_trust(name) for name in ("hf:a/b", "ckpt:x.pt?model=timm:resnet18", "onnx:net.onnx", "py:m:f", "zoo:pvt")
