@@ -84,7 +84,7 @@ def cues(model: DepthModel, batch: Batch, plan: CuesPlan) -> pd.DataFrame:
     if not some:
         needed = sorted({CUES.facts(name)["needs"] for name, _ in plan.cues})
         raise ValueError(
-            f"Expected a data set with one of the edits that vary a cue ({', '.join(needed)}), but this one has none; "
+            f"Expected a data set with edits that vary a cue (one of {', '.join(needed)}), but this one has none; "
             "use `scenes`, or photographs with depth and intrinsics."
         )
     answers = _Answers(model, batch, plan.protocol)
