@@ -1,7 +1,6 @@
 """The files of a transformers network: where they are, what opening them would run, and which numbers are in them."""
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from depthprobe.checks import shortened
 from depthprobe.models.huggingface_types import TYPES
 from depthprobe.models.trust import require_trust, trusted
+from depthprobe.schema import read_object
 
 CONFIG, PROCESSOR, WHOLE_PROCESSOR, ADAPTER = (
     "config.json", "preprocessor_config.json", "processor_config.json", "adapter_config.json",
@@ -64,13 +64,7 @@ def _downloaded(name: str, revision: str | None, patterns: list[str]) -> Path:
 def _read(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise FileNotFoundError(f"Expected {file}, but there is no such file; write the folder with save_pretrained.")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"Expected {file} to be JSON, but {error}.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"Expected {file} to be a JSON object, but got {type(content).__name__}.")
-    return content
+    return read_object(file, "write the folder with save_pretrained")
 
 
 def processor_of(folder: Path) -> tuple[Path, dict[str, Any]]:
